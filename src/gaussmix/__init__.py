@@ -1,0 +1,37 @@
+"""gaussmix: Gaussian mixture models, p(x) = Σ_k π_k N(x | μ_k, Σ_k), learned by the EM algorithm.
+
+>>> import gaussmix
+>>> model = gaussmix.GaussianMixture(n_components=2).fit(X)      # doctest: +SKIP
+
+Everything is imported when it is first used: ``import gaussmix`` loads NumPy and nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaussmix.em import Fit as Fit
+    from gaussmix.mixture import Mixture as Mixture
+    from gaussmix.search import fit as fit
+    from gaussmix.selection import Selection as Selection
+    from gaussmix.selection import select as select
+
+__version__ = "0.1.0"
+
+_HOMES = {"Fit": "em", "Mixture": "mixture", "Selection": "selection", "fit": "search", "select": "selection"}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gaussmix' has no attribute {name!r}")
+    value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

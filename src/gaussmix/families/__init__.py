@@ -1,0 +1,87 @@
+"""Covariance families: one file each, found by mclust's letters.
+
+A mixture's covariances are Σₖ = λₖ Dₖ Aₖ Dₖᵀ (Celeux & Govaert 1995): volume λ, shape A (|A| = 1) and
+orientation D are each equal (E) or variable (V) across components, or the identity (I). A family is a value:
+how its covariances are stored (a `Structure`), how it solves its M-step, and how many parameters it has.
+
+To add one, add a file `xyz.py` that defines `family`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix.families.structures import Structure
+
+Array = NDArray[np.float64]
+
+# scikit-learn's names, and the one-dimensional models of mclust.
+ALIASES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII", "E": "EII", "V": "VII"}
+
+NAMES = (
+    "EII",
+    "VII",
+    "EEI",
+    "VEI",
+    "EVI",
+    "VVI",
+    "EEE",
+    "VEE",
+    "EVE",
+    "VVE",
+    "EEV",
+    "VEV",
+    "EVV",
+    "VVV",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One covariance structure.
+
+    Attributes
+    ----------
+    name : str
+        mclust's three letters.
+    structure : Structure
+        How covariances are stored, and which second moments the pass accumulates.
+    n_parameters : callable (K, D) -> int
+        Free parameters of the K covariances (without means and weights).
+    solve : callable (scatter, mass, previous) -> covariances
+        The M-step, eq. (8) under the family's constraint. ``scatter`` holds Σₙ γₙₖ (xₙ − μₖ)(xₙ − μₖ)ᵀ, in the
+        structure's moment shape, prior rows included; ``mass`` (K,) the Nₖ; ``previous`` the covariances of the
+        last M-step or None. Raises ``numpy.linalg.LinAlgError`` where the maximum does not exist.
+    """
+
+    name: str
+    structure: Structure
+    n_parameters: Callable[[int, int], int]
+    solve: Callable[[Array, Array, Array | None], Array]
+
+    # Pickled and copied by name: the functions are code, not data.
+    def __reduce__(self) -> tuple[Callable[[str], Family], tuple[str]]:
+        return get, (self.name,)
+
+
+def get(covariance_type: str) -> Family:
+    """The family of that name: mclust's letters, or scikit-learn's full, tied, diag, spherical.
+
+    Raises
+    ------
+    ValueError
+        No such family; the message lists those that exist.
+    """
+    name = ALIASES.get(covariance_type, covariance_type)
+    if name not in NAMES:
+        raise ValueError(
+            f"covariance_type={covariance_type!r} is not a covariance family; "
+            f"choose one of {', '.join([*list(ALIASES)[:4], *NAMES])}."
+        )
+    family: Family = import_module(f"gaussmix.families.{name.lower()}").family
+    return family

@@ -1,0 +1,95 @@
+"""How covariances are stored, whitened and accumulated: spherical, diagonal, tied, full.
+
+The pass over rows sees only whitenings: ``(K, D)`` for axis-parallel components, ``(1, D, D)`` for one matrix
+shared by all, ``(K, D, D)`` for one each. It accumulates second moments of the same shape. `whitening` Wₖ is lower
+triangular with Wₖ Σₖ Wₖᵀ = I, so that the Mahalanobis distance is |Wₖ(x − μₖ)|² and ln|Σₖ| = −2 Σⱼ ln Wₖⱼⱼ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Storage of K covariances of D features.
+
+    Attributes
+    ----------
+    name : str
+    shape : callable (K, D) -> tuple
+        Shape of the stored covariances.
+    moment_shape : callable (K, D) -> tuple
+        Shape of the second moments that the pass accumulates, and of the whitening.
+    whiten : callable (covariances, K, D) -> Array
+        The whitening, in ``moment_shape``. Raises ``numpy.linalg.LinAlgError`` when one is not positive definite.
+    dense : callable (covariances, K, D) -> Array (K, D, D)
+        The covariances written out in full.
+    """
+
+    name: str
+    shape: Callable[[int, int], tuple[int, ...]]
+    moment_shape: Callable[[int, int], tuple[int, ...]]
+    whiten: Callable[[Array, int, int], Array]
+    dense: Callable[[Array, int, int], Array]
+
+
+def _inverse_root(variances: Array) -> Array:
+    """1/√v, elementwise; refuses what is not positive and finite."""
+    if not np.all((variances > 0) & (variances < np.inf)):
+        raise np.linalg.LinAlgError("a variance is not positive")
+    root: Array = 1.0 / np.sqrt(variances)
+    return root
+
+
+def _triangular_inverse(covariances: Array) -> Array:
+    """L⁻¹ of the Cholesky factor L of each matrix; exactly lower triangular."""
+    factor = np.linalg.cholesky(covariances)
+    if not np.all(np.isfinite(factor)):
+        raise np.linalg.LinAlgError("a covariance is not finite")
+    inverse: Array = np.tril(np.linalg.inv(factor))
+    return inverse
+
+
+def _diagonal_matrices(variances: Array) -> Array:
+    dense: Array = variances[:, :, None] * np.eye(variances.shape[1])
+    return dense
+
+
+spherical = Structure(
+    name="spherical",
+    shape=lambda K, D: (K,),
+    moment_shape=lambda K, D: (K, D),
+    whiten=lambda covariances, K, D: np.repeat(_inverse_root(covariances)[:, None], D, axis=1),
+    dense=lambda covariances, K, D: _diagonal_matrices(np.repeat(covariances[:, None], D, axis=1)),
+)
+
+diagonal = Structure(
+    name="diagonal",
+    shape=lambda K, D: (K, D),
+    moment_shape=lambda K, D: (K, D),
+    whiten=lambda covariances, K, D: _inverse_root(covariances),
+    dense=lambda covariances, K, D: _diagonal_matrices(covariances),
+)
+
+tied = Structure(
+    name="tied",
+    shape=lambda K, D: (D, D),
+    moment_shape=lambda K, D: (1, D, D),
+    whiten=lambda covariances, K, D: _triangular_inverse(covariances[None]),
+    dense=lambda covariances, K, D: np.repeat(covariances[None], K, axis=0),
+)
+
+full = Structure(
+    name="full",
+    shape=lambda K, D: (K, D, D),
+    moment_shape=lambda K, D: (K, D, D),
+    whiten=lambda covariances, K, D: _triangular_inverse(covariances),
+    dense=lambda covariances, K, D: covariances,
+)

@@ -1,0 +1,11 @@
+"""VII (``spherical``): spheres of variable volume. Σₖ = (tr Sₖ / (D Nₖ)) I."""
+
+from gaussmix.families import Array, Family, structures
+
+
+def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
+    """Eq. (8) under Σₖ = λₖ I: the mean of the diagonal of the scatter (K, D), over mass (K,)."""
+    return scatter.mean(axis=1) / mass
+
+
+family = Family("VII", structures.spherical, lambda K, D: K, solve)

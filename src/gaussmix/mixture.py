@@ -1,0 +1,412 @@
+"""Mixture: the parameters of p(x) = Σ_k π_k N(x | μ_k, Σ_k), eq. (1), and what can be asked of them.
+
+A frozen value. Its constraints, eqs. (2), (3): 0 ≤ π_k ≤ 1 and Σ_k π_k = 1 (π_0 of the noise component included),
+every Σ_k symmetric positive definite. This is the only file that calls the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix import families, kernel
+from gaussmix.errors import DataError, ParameterError
+from gaussmix.families import Family
+from gaussmix.priors import PseudoRows
+from gaussmix.statistics import Statistics
+
+Array = NDArray[np.float64]
+
+# How far weights may be from summing to one: the rounding of a file with ten digits.
+SUM_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A Gaussian mixture with given parameters.
+
+    Parameters
+    ----------
+    weights : array-like (K,)
+        π_k, eqs. (2), (3).
+    means : array-like (K, D)
+        μ_k.
+    covariances : array-like
+        Σ_k in the family's storage: EII, VII (K,); EEI, VEI, EVI, VVI (K, D); EEE (D, D); others (K, D, D).
+    covariance_type : str
+        mclust's letters, or full, tied, diag, spherical.
+    noise_weight : float
+        π_0 of a uniform noise component; with the weights it sums to 1.
+    noise_density : float
+        1/V of the noise component.
+    feature_names : sequence of str, optional
+        Names of the D columns; kept in model files and used to find the columns of a data frame.
+
+    Raises
+    ------
+    ParameterError
+        The parameters are not those of a mixture; the message says which and why.
+
+    Examples
+    --------
+    >>> m = Mixture(weights=[0.5, 0.5], means=[[0.0], [4.0]], covariances=[1.0, 1.0], covariance_type="spherical")
+    >>> m.classify([[0.3], [5.0]])
+    array([0, 1])
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    covariance_type: str = "full"
+    noise_weight: float = 0.0
+    noise_density: float = 0.0
+    feature_names: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        *,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        noise_weight: float = 0.0,
+        noise_density: float = 0.0,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        family = _checked_family(covariance_type)
+        checked_means = _real_array("means", means, 2)
+        checked_weights = _checked_weights(weights, float(noise_weight), len(checked_means))
+        _check_noise(float(noise_weight), float(noise_density))
+        checked = _checked_covariances(covariances, family, *checked_means.shape)
+        names = None if feature_names is None else tuple(str(name) for name in feature_names)
+        if names is not None and len(names) != checked_means.shape[1]:
+            raise ParameterError(f"{len(names)} feature names for {checked_means.shape[1]} features; give one each.")
+        self._fill(
+            weights=checked_weights,
+            means=checked_means,
+            covariances=checked,
+            covariance_type=covariance_type,
+            noise_weight=float(noise_weight),
+            noise_density=float(noise_density),
+            feature_names=names,
+        )
+        _check_whitening(self)
+
+    def _fill(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def unchecked(
+        cls,
+        weights: Array,
+        means: Array,
+        covariances: Array,
+        covariance_type: str,
+        noise_weight: float = 0.0,
+        noise_density: float = 0.0,
+        feature_names: tuple[str, ...] | None = None,
+    ) -> Mixture:
+        """The loop's constructor: parameters that an M-step made and nobody needs to check."""
+        mixture = object.__new__(cls)
+        mixture._fill(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            covariance_type=covariance_type,
+            noise_weight=noise_weight,
+            noise_density=noise_density,
+            feature_names=feature_names,
+        )
+        return mixture
+
+    def __reduce__(self) -> Any:
+        fields = (self.weights, self.means, self.covariances, self.covariance_type)
+        return Mixture.unchecked, (*fields, self.noise_weight, self.noise_density, self.feature_names)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to the last bit, in parameters and names."""
+        return isinstance(other, Mixture) and all(
+            np.array_equal(mine, theirs)
+            for mine, theirs in zip(self.__reduce__()[1][:3], other.__reduce__()[1][:3], strict=True)
+        ) and self.__reduce__()[1][3:] == other.__reduce__()[1][3:]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # ---- parameters -------------------------------------------------------------------------------------------
+
+    @property
+    def n_components(self) -> int:
+        """K, without the noise component."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.means.shape[1])
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is a uniform noise component."""
+        return self.noise_density > 0
+
+    @cached_property
+    def family(self) -> Family:
+        """The covariance family."""
+        return families.get(self.covariance_type)
+
+    @cached_property
+    def whitening(self) -> Array:
+        """W_k lower triangular with W_k Σ_k W_kᵀ = I, in the family's moment shape."""
+        return self.family.structure.whiten(self.covariances, *self.means.shape)
+
+    @cached_property
+    def full_covariances(self) -> Array:
+        """Σ_k written out, (K, D, D), whatever the family."""
+        return self.family.structure.dense(self.covariances, *self.means.shape)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·D means, the family's covariances; noise adds π_0 and V (mclust)."""
+        n_components, n_features = self.means.shape
+        free = (n_components - 1) + n_components * n_features + self.family.n_parameters(n_components, n_features)
+        return free + 2 * self.has_noise
+
+    @cached_property
+    def _log_weights(self) -> Array:
+        with np.errstate(divide="ignore"):
+            logs: Array = np.log(self.weights)
+        return logs
+
+    @cached_property
+    def _log_noise(self) -> float:
+        if self.noise_weight <= 0 or self.noise_density <= 0:
+            return -math.inf
+        return math.log(self.noise_weight) + math.log(self.noise_density)
+
+    # ---- evaluation -------------------------------------------------------------------------------------------
+
+    def fold(self, rows: Array, row_weights: Array | None = None, n_threads: int = 1) -> Statistics:
+        """The E-step and the sums of its M-step over checked ``rows`` (N, D): eqs. (4) to (6) in one visit."""
+        mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
+            rows, row_weights, self._log_weights, self.means, self.whitening, self._log_noise, n_threads
+        )
+        return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
+
+    def evaluate(
+        self, rows: Array, n_threads: int = 1, responsibilities: bool = True
+    ) -> tuple[Array, NDArray[np.int64], Array | None]:
+        """ln p (N,), labels (N,) (−1: noise) and γ (N, K), or (N, K + 1) with noise last, of checked ``rows``."""
+        log_density, labels, gamma = kernel.evaluate(
+            rows, self._log_weights, self.means, self.whitening, self._log_noise, n_threads, responsibilities
+        )
+        labels[labels == self.n_components] = -1
+        if gamma is not None and not self.has_noise:
+            gamma = gamma[:, :-1]
+        return log_density, labels, gamma
+
+    def log_density(self, X: ArrayLike) -> Array:
+        """ln p(x_n) of eq. (1), in nats, for each row of ``X`` (N, D).
+
+        Raises
+        ------
+        DataError
+            ``X`` is not a finite array of D columns.
+        """
+        return self.evaluate(self._rows(X), responsibilities=False)[0]
+
+    def responsibilities(self, X: ArrayLike) -> Array:
+        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5): (N, K), or (N, K + 1) with the noise component last.
+
+        Raises
+        ------
+        DataError
+            ``X`` is not a finite array of D columns.
+        """
+        gamma = self.evaluate(self._rows(X))[2]
+        assert gamma is not None
+        return gamma
+
+    def classify(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The component with the largest responsibility for each row of ``X``, (N,); −1 is noise.
+
+        Raises
+        ------
+        DataError
+            ``X`` is not a finite array of D columns.
+        """
+        return self.evaluate(self._rows(X), responsibilities=False)[1]
+
+    def log_likelihood(self, X: ArrayLike) -> float:
+        """L(X; θ) = Σ_n ln p(x_n), eq. (6), in nats.
+
+        Raises
+        ------
+        DataError
+            ``X`` is not a finite array of D columns.
+        """
+        return float(self.log_density(X).sum())
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows from the mixture, in random order.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : None, int or numpy.random.Generator
+
+        Returns
+        -------
+        X : (n_samples, D)
+        labels : (n_samples,)
+            The component of each row.
+
+        Raises
+        ------
+        ParameterError
+            ``n_samples`` is not a positive integer, or there is a noise component, whose support is not kept.
+        """
+        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+            raise ParameterError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        if self.has_noise:
+            raise ParameterError("the noise component's box is not part of the model; sample from one without noise.")
+        rng = np.random.default_rng(random_state)
+        labels = rng.choice(self.n_components, size=n_samples, p=self.weights / self.weights.sum())
+        rows = rng.standard_normal((n_samples, self.n_features))
+        for k, root in enumerate(np.linalg.cholesky(self.full_covariances)):
+            rows[labels == k] = self.means[k] + rows[labels == k] @ root.T
+        return rows, labels
+
+    def _rows(self, X: ArrayLike) -> Array:
+        """``X`` as rows that this mixture can evaluate; selects the named columns of a data frame."""
+        from gaussmix.rows import as_rows
+
+        return as_rows(X, n_features=self.n_features, feature_names=self.feature_names)
+
+
+# ---- the M-step -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """An M-step without a maximum: a covariance became singular."""
+
+    why: str
+
+
+def m_step(statistics: Statistics, previous: Mixture, prior: PseudoRows, equal_weights: bool = False) -> Mixture | Collapse:
+    """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in the family of ``previous``.
+
+    π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
+    """
+    means, scatter = statistics.scatter()
+    mass = statistics.mass
+    noise_weight = statistics.noise_mass / statistics.weight if previous.has_noise else 0.0
+    if equal_weights:
+        weights = np.full(len(mass), (1.0 - noise_weight) / len(mass))
+    else:
+        weights = mass / (mass.sum() + (statistics.noise_mass if previous.has_noise else 0.0))
+    try:
+        with np.errstate(all="ignore"):
+            covariances = previous.family.solve(*prior.add_to(scatter, mass), previous.covariances)
+            mixture = Mixture.unchecked(
+                weights,
+                means,
+                covariances,
+                previous.covariance_type,
+                noise_weight,
+                previous.noise_density,
+                previous.feature_names,
+            )
+            # Whitened here, so that a collapse is seen where it happens.
+            if not np.all(np.isfinite(mixture.whitening)):
+                return Collapse("a covariance has no finite inverse")
+    except np.linalg.LinAlgError:
+        return Collapse("a covariance is singular")
+    return mixture
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------
+
+
+def _checked_family(covariance_type: str) -> Family:
+    try:
+        return families.get(covariance_type)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(str(error)) from None
+
+
+def _real_array(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ParameterError(f"{name} must be an array of numbers, got {type(values).__name__}.") from None
+    if ndim is not None and array.ndim != ndim:
+        raise ParameterError(f"{name} must have {ndim} dimension(s), got shape {array.shape}.")
+    if array.size == 0:
+        raise ParameterError(f"{name} is empty; a mixture has at least one component and one feature.")
+    if not np.all(np.isfinite(array)):
+        raise ParameterError(f"{name} must be finite, got {array[~np.isfinite(array)][0]} among them.")
+    return array
+
+
+def _checked_weights(values: ArrayLike, noise_weight: float, n_components: int) -> Array:
+    weights = _real_array("weights", values, 1)
+    if len(weights) != n_components:
+        raise ParameterError(f"{len(weights)} weights for {n_components} means; give one for each component.")
+    if np.any(weights < 0):
+        raise ParameterError(f"weights must not be negative, got {weights.min()} for component {weights.argmin()}.")
+    total = float(weights.sum()) + noise_weight
+    if abs(total - 1) > SUM_TOLERANCE:
+        raise ParameterError(f"weights must sum to 1, their sum is {total:.12g}; divide them by it.")
+    return weights
+
+
+def _check_noise(noise_weight: float, noise_density: float) -> None:
+    if not 0 <= noise_weight <= 1:
+        raise ParameterError(f"noise_weight must lie in [0, 1], got {noise_weight}.")
+    if not (0 <= noise_density < math.inf):
+        raise ParameterError(f"noise_density must be finite and not negative, got {noise_density}.")
+    if noise_weight > 0 and noise_density == 0:
+        raise ParameterError(f"noise_weight={noise_weight} needs a noise_density, the 1/V of its box.")
+
+
+def _checked_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int) -> Array:
+    covariances = _real_array("covariances", values)
+    expected = family.structure.shape(n_components, n_features)
+    if covariances.shape != expected:
+        raise ParameterError(
+            f"covariances of family {family.name} with {n_components} components and {n_features} features have "
+            f"shape {expected}, got {covariances.shape}."
+        )
+    if expected[-2:] == (n_features, n_features) and family.structure.moment_shape(n_components, n_features)[1:] == (
+        n_features,
+        n_features,
+    ):
+        flipped = np.swapaxes(covariances, -1, -2)
+        scale = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
+        if np.any(np.abs(covariances - flipped) > 1e-8 * scale[..., :, None] * scale[..., None, :]):
+            raise ParameterError("covariances must be symmetric; average each with its transpose if that is meant.")
+    return covariances
+
+
+def _check_whitening(mixture: Mixture) -> None:
+    try:
+        with np.errstate(all="ignore"):
+            finite = bool(np.all(np.isfinite(mixture.whitening)))
+    except np.linalg.LinAlgError:
+        finite = False
+    if not finite:
+        smallest = [float(np.linalg.eigvalsh(matrix)[0]) for matrix in mixture.full_covariances]
+        worst = int(np.argmin(smallest))
+        raise ParameterError(
+            f"covariances must be positive definite; component {worst} has smallest eigenvalue {smallest[worst]:.3g}."
+        )

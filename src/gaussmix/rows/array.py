@@ -1,0 +1,59 @@
+"""Rows in memory: one array, visited where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+S = TypeVar("S")
+
+
+class Block(NamedTuple):
+    """Some rows (n, D), and their weights (n,) or None."""
+
+    rows: NDArray[Any]
+    weights: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """Checked rows (N, D), float32 or float64, any strides; weights (N,) or None; names of the columns or None."""
+
+    rows: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    feature_names: tuple[str, ...] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.rows.shape[1])
+
+    @property
+    def weight(self) -> float:
+        """N = Σw."""
+        return float(self.n_rows if self.weights is None else self.weights.sum())
+
+    def fold(self, step: Callable[[Block], S]) -> S:
+        """The sum of ``step`` over all rows: one block, since the array is in memory."""
+        return step(Block(self.rows, self.weights))
+
+    def map(self, step: Callable[[Block], S]) -> S:
+        """``step`` of all rows."""
+        return step(Block(self.rows, self.weights))
+
+    def sample(self, n_rows: int, rng: np.random.Generator) -> Block:
+        """At most ``n_rows`` distinct rows of positive weight, in the order of the data, as a copy in float64."""
+        index = np.arange(self.n_rows) if self.weights is None else np.flatnonzero(self.weights > 0)
+        if len(index) > n_rows:
+            index = np.sort(rng.choice(index, n_rows, replace=False, shuffle=False))
+        weights = None if self.weights is None else self.weights[index]
+        return Block(self.rows[index].astype(np.float64), weights)

@@ -1,0 +1,199 @@
+"""Where EM starts: labels, responsibilities or seeds become the first mixture.
+
+Seeding happens on a subsample of at most 10 000 rows, whitened by the covariance of the data, so that neither the
+number of rows nor the units of the features matter; the first M-step takes its scale from all rows. k-means++ is
+Arthur & Vassilvitskii 2007 with the greedy choice among 2 + ln K candidates; Lloyd 1982 the short run after it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix import families, reference
+from gaussmix.errors import DataError, SingularError
+from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.priors import PseudoRows
+from gaussmix.rows import Block, Source
+from gaussmix.statistics import Statistics
+
+Array = NDArray[np.float64]
+
+SEED_ROWS = 10_000
+LLOYD_STEPS = 10
+STRATEGIES = ("kmeans", "k-means++", "random", "random_from_data")
+
+
+def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRows:
+    """The pseudo-rows for this data: ν = reg_covar·N/K, R = diag(variances); one pass.
+
+    A feature without spread takes the variance (2⁻⁵²·max|x_j|)², at least 1e-300.
+    """
+    middle = np.median(source.sample(1000, np.random.default_rng(0)).rows, axis=0)
+    # One component so wide that its density is flat: its statistics are the moments of the data about `middle`.
+    flat = Mixture.unchecked(np.ones(1), middle[None], np.full((1, len(middle)), 1e304), "VVI")
+    statistics = source.fold(lambda block: flat.fold(*block, 1))
+    _, scatter = statistics.scatter()
+    variances = scatter[0] / statistics.weight
+    constant = variances <= 0
+    floor = np.maximum((2.0**-52 * np.abs(middle)) ** 2, 1e-300)
+    return PseudoRows(reg_covar * statistics.weight / n_components, np.where(constant, floor, variances), constant)
+
+
+def whiten(block: Block, prior: PseudoRows) -> Array:
+    """Rows (n, D) of the block with mean 0 and, nearly, covariance I: first by feature, then by correlation."""
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    centred = block.rows - block.rows[0]
+    centred = (centred - weights @ centred / weights.sum()) / np.sqrt(prior.variances)
+    covariance = (centred * weights[:, None]).T @ centred / weights.sum() + 1e-6 * np.eye(centred.shape[1])
+    return np.linalg.solve(np.linalg.cholesky(covariance), centred.T).T
+
+
+def kmeans_plus_plus(points: Array, weights: Array, n_seeds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of ``n_seeds`` of the points (n, D), each drawn with probability ∝ weight × squared distance."""
+    norms = np.einsum("nd,nd->n", points, points)
+
+    def distances(index: NDArray[np.int64]) -> Array:
+        squared: Array = norms + norms[index, None] - 2 * points[index] @ points.T
+        return np.maximum(squared, 0.0)
+
+    n_trials = 2 + int(math.log(n_seeds))
+    seeds = [int(rng.choice(len(points), p=weights / weights.sum()))]
+    nearest = distances(np.array(seeds))[0]
+    while len(seeds) < n_seeds:
+        nearest[seeds] = 0.0
+        cumulative = np.cumsum(weights * nearest)
+        if cumulative[-1] <= 0:  # fewer distinct points than seeds: take any that is left
+            left = np.setdiff1d(np.arange(len(points)), seeds)
+            seeds.append(int(rng.choice(left)))
+            continue
+        trials = np.searchsorted(cumulative, rng.random(n_trials) * cumulative[-1], side="right")
+        trials = np.minimum(trials, len(points) - 1)
+        candidates = np.minimum(nearest, distances(trials))
+        best = int(np.argmin(candidates @ weights))
+        seeds.append(int(trials[best]))
+        nearest = candidates[best]
+    return np.array(seeds)
+
+
+def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:
+    """The nearest of the centres (K, D) for each of the points (n, D)."""
+    scores = points @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
+    return scores.argmax(axis=1)
+
+
+def lloyd(points: Array, weights: Array, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+    """A few steps of k-means from ``labels``; a cluster that loses its points keeps its last centre's."""
+    for _ in range(LLOYD_STEPS):
+        mass = np.bincount(labels, weights, n_clusters)
+        if np.any(mass <= 0):
+            return labels
+        sums = np.stack([np.bincount(labels, weights * column, n_clusters) for column in points.T], axis=1)
+        updated = nearest_labels(points, sums / mass[:, None])
+        if np.array_equal(updated, labels) or len(np.unique(updated)) < n_clusters:
+            return labels
+        labels = updated
+    return labels
+
+
+def seed_labels(
+    strategy: str, points: Array, weights: Array, n_components: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """A component for each of the whitened points (n, D), by one of `STRATEGIES` but "random"."""
+    if strategy == "random_from_data":
+        seeds = rng.choice(len(points), n_components, replace=False, p=weights / weights.sum())
+    else:
+        seeds = kmeans_plus_plus(points, weights, n_components, rng)
+    labels = nearest_labels(points, points[seeds])
+    labels[seeds] = np.arange(n_components)
+    return lloyd(points, weights, labels, n_components) if strategy == "kmeans" else labels
+
+
+def seeded(
+    source: Source, strategy: str, blank: Mixture, prior: PseudoRows, rng: np.random.Generator, equal_weights: bool
+) -> Mixture:
+    """The first mixture by one of `STRATEGIES`; ``blank`` gives K, D, family and noise.
+
+    Every component gains at least one pseudo-row here, so that a seed on an outlier does not start as a point.
+    """
+    n_components = blank.n_components
+    block = source.sample(max(SEED_ROWS, 40 * n_components), rng)
+    if len(block.rows) < n_components:
+        raise DataError(f"n_components={n_components} needs at least as many rows, got {len(block.rows)}.")
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    if strategy == "random":
+        gamma = rng.random((len(block.rows), n_components))
+        gamma /= gamma.sum(axis=1, keepdims=True)
+    else:
+        points = whiten(block, prior)
+        gamma = np.eye(n_components)[seed_labels(strategy, points, weights, n_components, rng)]
+    # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
+    sampled = replace(prior, count=max(prior.count * float(weights.sum()) / source.weight, 1.0))
+    return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
+
+
+def given(source: Source, responsibilities: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool) -> Mixture:
+    """The first mixture from responsibilities (N, K) or (N, K + 1) of all rows, in the source's order."""
+    pairs: list[tuple[Block, Array]] = []
+
+    def collect(block: Block) -> Array:
+        done = sum(len(earlier.rows) for earlier, _ in pairs)
+        pairs.append((block, responsibilities[done : done + len(block.rows)]))
+        return np.empty(0)
+
+    source.map(collect)
+    return _checked(m_step(_statistics(pairs, blank), blank, prior, equal_weights))
+
+
+def from_means(source: Source, means: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool) -> Mixture:
+    """The first mixture from given ``means`` (K, D): sampled rows go to the nearest, in units of the features' spread."""
+    block = source.sample(max(SEED_ROWS, 40 * len(means)), np.random.default_rng(0))
+    scale = np.sqrt(prior.variances)
+    labels = nearest_labels((block.rows - means[0]) / scale, (means - means[0]) / scale)
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    sampled = replace(prior, count=max(prior.count * float(weights.sum()) / source.weight, 1.0))
+    return _checked(m_step(_statistics([(block, np.eye(len(means))[labels])], blank), blank, sampled, equal_weights))
+
+
+def blank_mixture(n_components: int, covariance_type: str, prior: PseudoRows, **fields: Any) -> Mixture:
+    """K equal components with the data's variances, at zero: the shape of what a start fills in."""
+    family = families.get(covariance_type)
+    n_features = len(prior.variances)
+    moment_shape = family.structure.moment_shape(n_components, n_features)
+    mass = np.ones(n_components)
+    scatter = np.zeros(moment_shape)
+    one_each = replace(prior, count=1.0)
+    covariances = family.solve(one_each.add_to(scatter, mass - 1.0)[0], mass, None)
+    means = np.zeros((n_components, n_features))
+    return Mixture.unchecked(mass / n_components, means, covariances, covariance_type, **fields)
+
+
+def _checked(mixture: Mixture | Collapse) -> Mixture:
+    if isinstance(mixture, Collapse):
+        raise SingularError(
+            f"the start is singular ({mixture.why}) and reg_covar=0 leaves it so; "
+            "use the default reg_covar=1e-6, fewer components or a simpler covariance_type."
+        )
+    return mixture
+
+
+def _statistics(pairs: list[tuple[Block, Array]], blank: Mixture) -> Statistics:
+    """Statistics of given responsibilities, about their own means; two visits. Their L is not known (NaN)."""
+    origin = np.repeat(pairs[0][0].rows[:1].astype(np.float64), blank.n_components, axis=0)
+    return _sums(pairs, blank, _sums(pairs, blank, origin).scatter()[0])
+
+
+def _sums(pairs: list[tuple[Block, Array]], blank: Mixture, origin: Array) -> Statistics:
+    moment_shape = blank.family.structure.moment_shape(*origin.shape)
+    parts = []
+    for block, gamma in pairs:
+        weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+        sums = reference.accumulate(block.rows, weights, gamma, origin, moment_shape)
+        noise = float(weights @ gamma[:, len(origin)]) if gamma.shape[1] > len(origin) else 0.0
+        parts.append(Statistics(origin, *sums, noise, float(weights.sum()), len(block.rows), math.nan))
+    return reduce(Statistics.__add__, parts)
