@@ -1,0 +1,158 @@
+// The door to Python: checks shapes, releases the GIL, computes. The arrays are those of gaussmix/reference.py.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "driver.hpp"
+
+namespace nb = nanobind;
+
+namespace gaussmix {
+extern const Level level_baseline;
+#ifdef GAUSSMIX_X86
+extern const Level level_avx2;
+extern const Level level_avx512;
+#endif
+}  // namespace gaussmix
+
+namespace {
+
+using namespace gaussmix;
+using AnyRows = nb::ndarray<nb::ro, nb::numpy, nb::ndim<2>, nb::device::cpu>;
+using In = nb::ndarray<const double, nb::numpy, nb::c_contig, nb::device::cpu>;
+using Out = nb::ndarray<double, nb::numpy, nb::c_contig, nb::device::cpu>;
+using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// The levels that this machine can run, the widest last.
+std::vector<const Level*> available() {
+    std::vector<const Level*> levels{&level_baseline};
+#ifdef GAUSSMIX_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&level_avx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        levels.push_back(&level_avx512);
+#endif
+    return levels;
+}
+
+// The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest but AVX-512, which is opt-in.
+const Level& chosen() {
+    const char* wish = std::getenv("GAUSSMIX_SIMD");
+    const Level* best = nullptr;
+    std::string names;
+    for (const Level* level : available()) {
+        names += std::string(names.empty() ? "" : ", ") + level->name;
+        if (wish && *wish ? std::string(wish) == level->name : std::string(level->name) != "avx512") best = level;
+    }
+    if (!best)
+        throw nb::value_error(("GAUSSMIX_SIMD=" + std::string(wish) + " is not an instruction set of this machine; it has " +
+                               names + ".").c_str());
+    return *best;
+}
+
+void require(bool holds, const char* message) {
+    if (!holds) throw nb::value_error(message);
+}
+
+struct Problem {
+    Rows rows;
+    std::int64_t K, D, slices;
+    bool diagonal, single;
+
+    Problem(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
+            const In& whitening, bool compute_single)
+        : single(compute_single) {
+        const bool is_float = x.dtype() == nb::dtype<float>();
+        require(is_float || x.dtype() == nb::dtype<double>(), "rows must be float32 or float64");
+        require(means.ndim() == 2 && log_weights.ndim() == 1, "means must be (K, D) and log_weights (K,)");
+        K = std::int64_t(means.shape(0)), D = std::int64_t(means.shape(1));
+        diagonal = whitening.ndim() == 2;
+        slices = std::int64_t(whitening.shape(0));
+        require(K > 0 && D > 0 && std::int64_t(x.shape(1)) == D && std::int64_t(log_weights.shape(0)) == K,
+                "rows (N, D), means (K, D) and log_weights (K,) disagree");
+        require((diagonal && slices == K) || (whitening.ndim() == 3 && (slices == K || slices == 1)),
+                "whitening must be (K, D), (1, D, D) or (K, D, D)");
+        for (std::size_t i = 1; i < whitening.ndim(); ++i)
+            require(std::int64_t(whitening.shape(i)) == D, "whitening must be (K, D), (1, D, D) or (K, D, D)");
+        require(!weights || (weights->ndim() == 1 && weights->shape(0) == x.shape(0)), "row weights must be (N,)");
+        const std::int64_t item = is_float ? 4 : 8;
+        rows = {static_cast<const char*>(x.data()), std::int64_t(x.shape(0)), x.stride(0) * item, x.stride(1) * item,
+                is_float, weights ? weights->data() : nullptr};
+        require(is_float || !single, "float64 rows are computed in float64");
+    }
+};
+
+// Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised.
+template <class Real>
+void compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
+             int n_threads, Sums* sums, const Outputs* outputs) {
+    const Level& level = chosen();
+    bool finished;
+    {
+        nb::gil_scoped_release release;
+        const Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(),
+                                      whitening.data(), log_noise);
+        finished = run(level, p.rows, prepared.components, p.single, n_threads, sums, outputs, [] {
+            nb::gil_scoped_acquire acquire;
+            return PyErr_CheckSignals() != 0;
+        });
+    }
+    if (!finished) throw nb::python_error();
+}
+
+std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
+                                        const In& means, const In& whitening, double log_noise, int n_threads,
+                                        bool single, const Out& mass, const Out& first, const Out& second) {
+    const Problem p(x, weights, log_weights, means, whitening, single);
+    require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
+                second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
+    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0};
+    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
+    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
+    if (!p.diagonal)  // the kernel fills the lower triangles
+        for (std::int64_t k = 0; k < p.slices; ++k)
+            for (std::int64_t i = 0; i < p.D; ++i)
+                for (std::int64_t j = 0; j < i; ++j)
+                    sums.second[(k * p.D + j) * p.D + i] = sums.second[(k * p.D + i) * p.D + j];
+    return {sums.noise, sums.weight, sums.log_likelihood};
+}
+
+void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
+              int n_threads, bool single, const Out& log_density, const OutLabels& label,
+              const std::optional<Out>& responsibilities) {
+    const Problem p(x, std::nullopt, log_weights, means, whitening, single);
+    require(std::int64_t(log_density.size()) == p.rows.count && std::int64_t(label.size()) == p.rows.count &&
+                (!responsibilities || std::int64_t(responsibilities->size()) == p.rows.count * (p.K + 1)),
+            "log_density (N,), label (N,) or responsibilities (N, K + 1) has another shape");
+    const Outputs outputs{log_density.data(), label.data(), responsibilities ? responsibilities->data() : nullptr};
+    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
+    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
+}
+
+}  // namespace
+
+NB_MODULE(_kernel, m) {
+    m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
+    m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
+          nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
+          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(),
+          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L.");
+    m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
+          nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
+          nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").none().noconvert(),
+          "Fills log_density, label and responsibilities.");
+    m.def("instruction_sets", [] {
+        std::vector<std::string> names;
+        for (const Level* level : available()) names.emplace_back(level->name);
+        return names;
+    }, "The instruction sets that this machine can run.");
+    m.def("instruction_set", [] { return std::string(chosen().name); }, "The one in use; GAUSSMIX_SIMD forces one.");
+}

@@ -1,0 +1,154 @@
+// Cuts a pass into chunks, gives them to threads, and merges their sums in order.
+//
+// Chunks depend on the shape of the problem alone, and chunk i is added to the total after chunk i - 1, whoever
+// computed it: the result has the same bits for any number of threads. Threads live for one pass. The calling thread
+// works too; between chunks it asks `interrupted` at most every 20 ms, so a chunk is kept shorter than that.
+#pragma once
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "problem.hpp"
+
+namespace gaussmix {
+
+// Parameters as the kernel wants them: constants of eq. (1), means split in two, triangles packed, in `Real`.
+template <class Real>
+struct Prepared {
+    std::vector<double> constant;
+    std::vector<Real> high, low, whitening;
+    Components components;
+
+    Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
+             const double* means, const double* roots, double log_noise)
+        : constant(K), high(K * D), low(K * D) {
+        whitening.reserve(slices * (diagonal ? D : D * (D + 1) / 2));
+        std::vector<double> log_root(slices);
+        for (std::int64_t k = 0; k < slices; ++k)
+            for (std::int64_t i = 0; i < D; ++i) {
+                const double* row = roots + (diagonal ? k * D : (k * D + i) * D);
+                for (std::int64_t j = diagonal ? i : 0; j <= i; ++j) whitening.push_back(Real(row[j]));
+                log_root[k] += std::log(row[i]);
+            }
+        const double normalisation = -0.5 * double(D) * std::log(2 * 3.14159265358979323846);
+        for (std::int64_t k = 0; k < K; ++k) constant[k] = log_weights[k] + normalisation + log_root[slices == 1 ? 0 : k];
+        for (std::int64_t i = 0; i < K * D; ++i) {
+            high[i] = Real(means[i]);
+            low[i] = Real(means[i] - double(high[i]));
+        }
+        components = {K,          D,           diagonal,  slices == 1, log_noise, constant.data(),
+                      high.data(), low.data(), whitening.data()};
+    }
+};
+
+struct Partition {
+    std::int64_t rows_per_chunk, chunks;
+
+    Partition(const Components& c, std::int64_t count, std::int64_t tile) {
+        const double flops_per_row = double(c.K) * (60.0 + 4.0 * double(c.D) * (c.diagonal ? 2.0 : double(c.D + 1)));
+        const double shortest = 2e6 / flops_per_row, longest = 1e8 / flops_per_row;
+        const double wanted = std::min(std::max(double(count) / 64, shortest), std::max(longest, 1.0));
+        rows_per_chunk = std::max<std::int64_t>(1, std::int64_t(std::ceil(wanted / double(tile)))) * tile;
+        chunks = (count + rows_per_chunk - 1) / rows_per_chunk;
+    }
+};
+
+// One thread's own memory: a workspace for tiles and, for a fold, its partial sums.
+struct Worker {
+    std::unique_ptr<void, decltype(&std::free)> workspace{nullptr, &std::free};
+    std::vector<double> partial;
+    Sums sums{};
+
+    Worker(std::size_t bytes, const Sums* total, std::int64_t K, std::int64_t D, std::int64_t second) {
+        workspace.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+        if (!workspace) throw std::bad_alloc();
+        if (total) partial.resize(K + K * D + second);
+        sums.mass = partial.data(), sums.first = sums.mass + K, sums.second = sums.first + K * D;
+    }
+    void clear() {
+        std::fill(partial.begin(), partial.end(), 0.0);
+        sums.noise = sums.weight = sums.log_likelihood = 0.0;
+    }
+};
+
+inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, std::int64_t second) {
+    for (std::int64_t i = 0; i < K; ++i) total.mass[i] += part.mass[i];
+    for (std::int64_t i = 0; i < K * D; ++i) total.first[i] += part.first[i];
+    for (std::int64_t i = 0; i < second; ++i) total.second[i] += part.second[i];
+    total.noise += part.noise;
+    total.weight += part.weight;
+    total.log_likelihood += part.log_likelihood;
+}
+
+// Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
+inline bool run(const Level& level, const Rows& rows, const Components& c, bool single, int n_threads, Sums* sums,
+                const Outputs* outputs, const std::function<bool()>& interrupted) {
+    const std::int64_t tile = level.tile_rows(c, single);
+    const Partition partition(c, rows.count, tile);
+    const std::int64_t second = (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D);
+    const std::size_t bytes = level.workspace_bytes(c, single);
+    const std::int64_t useful = partition.chunks < 4 ? 1 : partition.chunks;
+    const int threads = int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, useful)));
+
+    std::mutex mutex;
+    std::condition_variable turn;
+    std::int64_t next = 0, merged = 0;
+    bool stop = false;
+
+    auto work = [&](bool caller, Worker& worker) {
+        auto asked = std::chrono::steady_clock::now();
+        for (;;) {
+            std::int64_t i;
+            {
+                std::lock_guard<std::mutex> lock(mutex);
+                if (stop || next == partition.chunks) return;
+                i = next++;
+            }
+            worker.clear();
+            const std::int64_t begin = i * partition.rows_per_chunk;
+            level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
+                        worker.workspace.get(), sums ? &worker.sums : nullptr, outputs);
+            {
+                std::unique_lock<std::mutex> lock(mutex);
+                turn.wait(lock, [&] { return stop || merged == i; });
+                if (stop) return;
+                if (sums) add(*sums, worker.sums, c.K, c.D, second);
+                ++merged;
+            }
+            turn.notify_all();
+            const auto now = std::chrono::steady_clock::now();
+            if (caller && now - asked > std::chrono::milliseconds(20)) {
+                asked = now;
+                if (interrupted()) {
+                    std::lock_guard<std::mutex> lock(mutex);
+                    stop = true;
+                    turn.notify_all();
+                    return;
+                }
+            }
+        }
+    };
+
+    // All memory first: nothing may throw once threads run.
+    std::vector<Worker> workers;
+    for (int i = 0; i < threads; ++i) workers.emplace_back(bytes, sums, c.K, c.D, second);
+    std::vector<std::thread> others;
+    others.reserve(threads);
+    try {
+        for (int i = 1; i < threads; ++i) others.emplace_back(work, false, std::ref(workers[i]));
+    } catch (const std::system_error&) {
+        // The system grants no more threads: those that run do the work.
+    }
+    work(true, workers[0]);
+    for (std::thread& other : others) other.join();
+    return !stop;
+}
+
+}  // namespace gaussmix

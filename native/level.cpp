@@ -1,0 +1,25 @@
+// One instruction set's copy of the kernel. Compiled once per level with GAUSSMIX_LEVEL (its name) and
+// GAUSSMIX_BYTES (the width of a vector) defined and the compiler's flags for that level; exports only its table.
+#include "tile.hpp"
+
+namespace gaussmix {
+
+#define GAUSSMIX_JOIN_(a, b) a##b
+#define GAUSSMIX_JOIN(a, b) GAUSSMIX_JOIN_(a, b)
+#define GAUSSMIX_STRING_(a) #a
+#define GAUSSMIX_STRING(a) GAUSSMIX_STRING_(a)
+
+extern const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL);
+
+const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
+    GAUSSMIX_STRING(GAUSSMIX_LEVEL),
+    [](const Components& c, bool single) { return single ? tile_rows<float>(c) : tile_rows<double>(c); },
+    [](const Components& c, bool single) { return single ? Tile<float>::bytes(c) : Tile<double>::bytes(c); },
+    [](const Rows& rows, const Components& c, bool single, std::int64_t begin, std::int64_t end, void* workspace,
+       Sums* sums, const Outputs* outputs) {
+        if (single) visit<float>(rows, c, begin, end, workspace, sums, outputs);
+        else visit<double>(rows, c, begin, end, workspace, sums, outputs);
+    },
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,441 @@
+// The pass over a tile of rows: log densities, log-sum-exp, statistics, in one visit. Eq. numbers as in
+// docs/derivation.md. Included once per instruction set; everything has internal linkage.
+//
+//   rows (T, D)  --transpose-->  x (D, T): samples lie in the vector lanes
+//   for each k:  r = x - mu_k,  y = W_k r,  l_k = c_k - |y|^2 / 2            E-step, log of pi_k N(x | mu_k, Sigma_k)
+//   per lane:    m = max l_k,  e_k = exp(l_k - m),  s = sum e_k,  ln p = m + ln s        eqs. (4), (5), (6)
+//   for each k:  g = w e_k / s,  r = x - mu_k,  mass += g,  first += g r,  second += g r r^T   eqs. (7), (8)
+#pragma once
+#include <cmath>
+#include <limits>
+
+#include "problem.hpp"
+#include "simd.hpp"
+
+namespace {
+
+using gaussmix::Components;
+using gaussmix::Outputs;
+using gaussmix::Rows;
+using gaussmix::Sums;
+
+// Vectors of lanes that are whitened together: with `height` rows of W, as many accumulators stay in registers.
+constexpr int width = 4;
+constexpr int height = GAUSSMIX_BYTES == 64 ? 4 : 3;
+// Features up to which a component's whole triangle fits into registers.
+constexpr int small = 4;
+
+inline int triangle(int i) { return i * (i + 1) / 2; }
+
+template <class Real>
+std::int64_t tile_rows(const Components& c) {
+    constexpr std::int64_t step = width * lanes<Real>;
+    std::int64_t rows = c.D <= small ? 512 : c.D <= 16 ? 256 : 128;
+    while (rows > step && rows * c.K > 65536) rows /= 2;
+    return rows < step ? step : rows;
+}
+
+template <class Real>
+struct Tile {
+    const Components& c;
+    const int D, K, T;
+    int filled = 0;        // rows in use; the rest repeat the first, with weight zero
+    Real* x;               // (D, T)
+    Real* residual;        // (D, T)
+    Real* weighted;        // (D, T)
+    Real* log_density;     // (T)
+    Real* scale;           // (T) w / s
+    Real* weight;          // (T) w
+    Real* gamma;           // (K + 1, T): l_k, then e_k; the last is the noise component
+
+    static std::size_t bytes(const Components& c) {
+        return (3 * c.D + 3 + c.K + 1) * tile_rows<Real>(c) * sizeof(Real);
+    }
+    Tile(const Components& components, void* workspace)
+        : c(components), D(int(components.D)), K(int(components.K)), T(int(tile_rows<Real>(components))) {
+        Real* next = static_cast<Real*>(workspace);
+        auto take = [&](std::int64_t rows) { Real* start = next; next += rows * T; return start; };
+        x = take(D), residual = take(D), weighted = take(D);
+        log_density = take(1), scale = take(1), weight = take(1), gamma = take(K + 1);
+    }
+    const Real* high(int k) const { return static_cast<const Real*>(c.mean_high) + std::int64_t(k) * D; }
+    const Real* low(int k) const { return static_cast<const Real*>(c.mean_low) + std::int64_t(k) * D; }
+    const Real* root(int k) const {
+        const std::int64_t size = c.diagonal ? D : triangle(D);
+        return static_cast<const Real*>(c.whitening) + (c.shared ? 0 : k) * size;
+    }
+};
+
+// ---- rows -> x ----------------------------------------------------------------------------------------------------
+
+template <class Real, class From>
+void transpose(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
+    const char* base = rows.data + begin * rows.row_step;
+    auto at = [&](std::int64_t t, std::int64_t j) {
+        From value;
+        std::memcpy(&value, base + t * rows.row_step + j * rows.column_step, sizeof value);
+        return Real(value);
+    };
+    const int D = tile.D, T = tile.T;
+    if (rows.row_step == sizeof(From)) {  // Fortran order: each feature is contiguous
+        for (int j = 0; j < D; ++j)
+            for (int t = 0; t < tile.filled; ++t) tile.x[j * T + t] = at(t, j);
+    } else {
+        for (int t = 0; t < tile.filled; ++t)
+            for (int j = 0; j < D; ++j) tile.x[j * T + t] = at(t, j);
+    }
+    for (int j = 0; j < D; ++j)
+        for (int t = tile.filled; t < T; ++t) tile.x[j * T + t] = tile.x[j * T];
+    for (int t = 0; t < T; ++t)
+        tile.weight[t] = t < tile.filled ? (rows.weights ? Real(rows.weights[begin + t]) : Real(1)) : Real(0);
+}
+
+// x - mu without rounding mu to Real first.
+template <class Real>
+inline Vector<Real> minus(Vector<Real> x, Real high, Real low) {
+    if constexpr (sizeof(Real) == 8) return x - high;
+    return (x - high) - low;
+}
+
+template <class Real>
+void form_residuals(const Tile<Real>& tile, int k) {
+    const Real *high = tile.high(k), *low = tile.low(k);
+    for (int j = 0; j < tile.D; ++j)
+        for (int t = 0; t < tile.T; t += lanes<Real>)
+            store(tile.residual + j * tile.T + t, minus(load(tile.x + j * tile.T + t), high[j], low[j]));
+}
+
+// ---- E-step: l_k --------------------------------------------------------------------------------------------------
+
+// All of a small triangle in registers.
+template <class Real, int D>
+void distances_small(const Tile<Real>& tile, int k, Real constant) {
+    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    Real* out = tile.gamma + k * tile.T;
+    for (int t = 0; t < tile.T; t += lanes<Real>) {
+        Vector<Real> r[D], total{};
+#pragma GCC unroll 4
+        for (int j = 0; j < D; ++j) r[j] = minus(load(tile.x + j * tile.T + t), high[j], low[j]);
+#pragma GCC unroll 4
+        for (int i = 0; i < D; ++i) {
+            Vector<Real> y = r[0] * root[i * (i + 1) / 2];
+#pragma GCC unroll 4
+            for (int j = 1; j <= i; ++j) y += r[j] * root[i * (i + 1) / 2 + j];
+            total += y * y;
+        }
+        store(out + t, constant - Real(0.5) * total);
+    }
+}
+
+// y = W r for `Height` rows of the triangle from row i on and `width` vectors of lanes; adds |y|^2 to total.
+//
+//            r_0 r_1 ...                      width x lanes samples
+//   W row i    * *  . . . .  +---+---+---+---+
+//   W row i+1  * *  *        | accumulators  |  Height x width of them
+//   W row i+2  * *  * *      +---+---+---+---+
+template <class Real, int Height>
+inline void whiten_rows(const Real* root, const Real* residual, int i, int T, Vector<Real>* total) {
+    Vector<Real> y[Height][width] = {};
+    const Real* w[Height];
+    for (int h = 0; h < Height; ++h) w[h] = root + (i + h) * (i + h + 1) / 2;
+    for (int j = 0; j <= i; ++j) {
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) {
+            const Vector<Real> r = load(residual + j * T + v * lanes<Real>);
+#pragma GCC unroll 4
+            for (int h = 0; h < Height; ++h) y[h][v] += r * w[h][j];
+        }
+    }
+#pragma GCC unroll 4
+    for (int g = 1; g < Height; ++g) {  // the corner above the diagonal is left out
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) {
+            const Vector<Real> r = load(residual + (i + g) * T + v * lanes<Real>);
+#pragma GCC unroll 4
+            for (int h = g; h < Height; ++h) y[h][v] += r * w[h][i + g];
+        }
+    }
+#pragma GCC unroll 4
+    for (int h = 0; h < Height; ++h)
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) total[v] += y[h][v] * y[h][v];
+}
+
+template <class Real>
+void distances_full(const Tile<Real>& tile, int k, Real constant) {
+    form_residuals(tile, k);
+    const Real* root = tile.root(k);
+    for (int t = 0; t < tile.T; t += width * lanes<Real>) {
+        Vector<Real> total[width] = {};
+        const Real* r = tile.residual + t;
+        int i = 0;
+        for (; i + height <= tile.D; i += height) whiten_rows<Real, height>(root, r, i, tile.T, total);
+        switch (tile.D - i) {
+            case 1: whiten_rows<Real, 1>(root, r, i, tile.T, total); break;
+            case 2: whiten_rows<Real, 2>(root, r, i, tile.T, total); break;
+            case 3: whiten_rows<Real, 3>(root, r, i, tile.T, total); break;
+        }
+        for (int v = 0; v < width; ++v)
+            store(tile.gamma + k * tile.T + t + v * lanes<Real>, constant - Real(0.5) * total[v]);
+    }
+}
+
+template <class Real>
+void distances_diagonal(const Tile<Real>& tile, int k, Real constant) {
+    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    for (int t = 0; t < tile.T; t += width * lanes<Real>) {
+        Vector<Real> total[width] = {};
+        for (int j = 0; j < tile.D; ++j)
+#pragma GCC unroll 4
+            for (int v = 0; v < width; ++v) {
+                const Vector<Real> x = load(tile.x + j * tile.T + t + v * lanes<Real>);
+                const Vector<Real> y = minus(x, high[j], low[j]) * root[j];
+                total[v] += y * y;
+            }
+        for (int v = 0; v < width; ++v)
+            store(tile.gamma + k * tile.T + t + v * lanes<Real>, constant - Real(0.5) * total[v]);
+    }
+}
+
+// ---- Bayes' theorem, eqs. (4), (5) --------------------------------------------------------------------------------
+
+// l_k -> e_k = exp(l_k - max), with ln p and w / s per row; a row without any finite l_k gets ln p = -inf, e_k = 0.
+template <class Real>
+void bayes(Tile<Real>& tile, std::int64_t* label) {
+    constexpr Real infinity = std::numeric_limits<Real>::infinity();
+    const int L = lanes<Real>, T = tile.T;
+    const int components = tile.K + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
+    for (int t = 0; t < T; t += L) {
+        Vector<Real> largest = load(tile.gamma + t);
+        for (int k = 1; k < components; ++k) {
+            const Vector<Real> l = load(tile.gamma + k * T + t);
+            largest = l > largest ? l : largest;
+        }
+        if (label)  // the first component that attains the maximum
+            for (int i = t; i < t + L && i < tile.filled; ++i) {
+                int k = 0;
+                while (k + 1 < components && tile.gamma[k * T + i] != largest[i - t]) ++k;
+                label[i] = k;
+            }
+        const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
+        Vector<Real> s{};
+        for (int k = 0; k < components; ++k) {
+            const Vector<Real> e = exp_negative<Real>(load(tile.gamma + k * T + t) - shift);
+            store(tile.gamma + k * T + t, e);
+            s += e;
+        }
+        const Vector<Real> seen = s > Real(0) ? s : splat<Real>(1);
+        const Vector<Real> lowest = splat<Real>(-infinity);
+        store(tile.log_density + t, largest > -infinity ? largest + log_positive<Real>(seen) : lowest);
+        store(tile.scale + t, load(tile.weight + t) / seen);
+    }
+}
+
+// ---- statistics, eqs. (7), (8) ------------------------------------------------------------------------------------
+
+template <class Real, int D>
+void moments_small(const Tile<Real>& tile, int k, Sums& sums) {
+    constexpr int unroll = D == 1 ? 4 : D == 2 ? 2 : 1, pairs = D * (D + 1) / 2;
+    const Real *high = tile.high(k), *low = tile.low(k), *e = tile.gamma + k * tile.T;
+    Vector<Real> mass[unroll] = {}, first[unroll][D] = {}, second[unroll][pairs] = {};
+    for (int t = 0; t < tile.T; t += unroll * lanes<Real>)
+#pragma GCC unroll 4
+        for (int u = 0; u < unroll; ++u) {
+            const int at = t + u * lanes<Real>;
+            const Vector<Real> g = load(e + at) * load(tile.scale + at);
+            Vector<Real> r[D];
+            mass[u] += g;
+#pragma GCC unroll 4
+            for (int i = 0; i < D; ++i) {
+                r[i] = minus(load(tile.x + i * tile.T + at), high[i], low[i]);
+                const Vector<Real> gr = g * r[i];
+                first[u][i] += gr;
+#pragma GCC unroll 4
+                for (int j = 0; j <= i; ++j) second[u][i * (i + 1) / 2 + j] += gr * r[j];
+            }
+        }
+    double* to = sums.second + (tile.c.shared ? 0 : k) * D * D;
+    for (int u = 0; u < unroll; ++u) {
+        sums.mass[k] += sum<Real>(mass[u]);
+        for (int i = 0; i < D; ++i) {
+            sums.first[k * D + i] += sum<Real>(first[u][i]);
+            for (int j = 0; j <= i; ++j) to[i * D + j] += sum<Real>(second[u][i * (i + 1) / 2 + j]);
+        }
+    }
+}
+
+// g r for one component; its sums are the mass and the first moment.
+template <class Real>
+void weigh_residuals(const Tile<Real>& tile, int k, Sums& sums) {
+    const Real *high = tile.high(k), *low = tile.low(k), *e = tile.gamma + k * tile.T;
+    Vector<Real> mass[width] = {};
+    for (int t = 0; t < tile.T; t += width * lanes<Real>)
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) {
+            const int at = t + v * lanes<Real>;
+            const Vector<Real> g = load(e + at) * load(tile.scale + at);
+            store(tile.gamma + k * tile.T + at, g);
+            mass[v] += g;
+        }
+    sums.mass[k] += sum<Real>((mass[0] + mass[1]) + (mass[2] + mass[3]));
+    for (int j = 0; j < tile.D; ++j) {
+        Vector<Real> first[width] = {};
+        for (int t = 0; t < tile.T; t += width * lanes<Real>)
+#pragma GCC unroll 4
+            for (int v = 0; v < width; ++v) {
+                const int at = t + v * lanes<Real>;
+                const Vector<Real> r = minus(load(tile.x + j * tile.T + at), high[j], low[j]);
+                const Vector<Real> gr = load(e + at) * r;
+                store(tile.residual + j * tile.T + at, r);
+                store(tile.weighted + j * tile.T + at, gr);
+                first[v] += gr;
+            }
+        sums.first[k * tile.D + j] += sum<Real>((first[0] + first[1]) + (first[2] + first[3]));
+    }
+}
+
+// Height x Width entries of sum g r r^T from (i, j) on, over the whole tile.
+template <class Real, int Height, int Width>
+inline void outer_block(const Real* weighted, const Real* residual, int T, double* to, int stride) {
+    Vector<Real> total[Height][Width] = {};
+    for (int t = 0; t < T; t += lanes<Real>) {
+        Vector<Real> r[Width];
+#pragma GCC unroll 4
+        for (int v = 0; v < Width; ++v) r[v] = load(residual + v * T + t);
+#pragma GCC unroll 4
+        for (int h = 0; h < Height; ++h) {
+            const Vector<Real> gr = load(weighted + h * T + t);
+#pragma GCC unroll 4
+            for (int v = 0; v < Width; ++v) total[h][v] += gr * r[v];
+        }
+    }
+    for (int h = 0; h < Height; ++h)
+        for (int v = 0; v < Width; ++v) to[h * stride + v] += sum<Real>(total[h][v]);
+}
+
+template <class Real, int Height>
+inline void outer_row(const Real* weighted, const Real* residual, int T, double* to, int stride, int columns) {
+    int j = 0;
+    for (; j + 4 <= columns; j += 4) outer_block<Real, Height, 4>(weighted, residual + j * T, T, to + j, stride);
+    switch (columns - j) {
+        case 1: outer_block<Real, Height, 1>(weighted, residual + j * T, T, to + j, stride); break;
+        case 2: outer_block<Real, Height, 2>(weighted, residual + j * T, T, to + j, stride); break;
+        case 3: outer_block<Real, Height, 3>(weighted, residual + j * T, T, to + j, stride); break;
+    }
+}
+
+template <class Real>
+void moments_full(const Tile<Real>& tile, int k, Sums& sums) {
+    weigh_residuals(tile, k, sums);
+    const int D = tile.D, T = tile.T;
+    double* to = sums.second + (tile.c.shared ? 0 : std::int64_t(k)) * D * D;
+    int i = 0;
+    // A block of rows takes the columns up to its last diagonal entry; what lies above the diagonal is not read.
+    for (; i + height <= D; i += height)
+        outer_row<Real, height>(tile.weighted + i * T, tile.residual, T, to + i * D, D, i + height);
+    switch (D - i) {
+        case 1: outer_row<Real, 1>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
+        case 2: outer_row<Real, 2>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
+        case 3: outer_row<Real, 3>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
+    }
+}
+
+template <class Real>
+void moments_diagonal(const Tile<Real>& tile, int k, Sums& sums) {
+    const Real *high = tile.high(k), *low = tile.low(k), *e = tile.gamma + k * tile.T;
+    Vector<Real> mass[width] = {};
+    for (int t = 0; t < tile.T; t += width * lanes<Real>)
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) {
+            const int at = t + v * lanes<Real>;
+            const Vector<Real> g = load(e + at) * load(tile.scale + at);
+            store(tile.gamma + k * tile.T + at, g);
+            mass[v] += g;
+        }
+    sums.mass[k] += sum<Real>((mass[0] + mass[1]) + (mass[2] + mass[3]));
+    for (int j = 0; j < tile.D; ++j) {
+        Vector<Real> first[width] = {}, second[width] = {};
+        for (int t = 0; t < tile.T; t += width * lanes<Real>)
+#pragma GCC unroll 4
+            for (int v = 0; v < width; ++v) {
+                const int at = t + v * lanes<Real>;
+                const Vector<Real> r = minus(load(tile.x + j * tile.T + at), high[j], low[j]);
+                const Vector<Real> gr = load(e + at) * r;
+                first[v] += gr;
+                second[v] += gr * r;
+            }
+        sums.first[k * tile.D + j] += sum<Real>((first[0] + first[1]) + (first[2] + first[3]));
+        sums.second[k * tile.D + j] += sum<Real>((second[0] + second[1]) + (second[2] + second[3]));
+    }
+}
+
+// ---- one tile after the other -------------------------------------------------------------------------------------
+
+template <class Real>
+void e_step(Tile<Real>& tile, std::int64_t* label) {
+    for (int k = 0; k < tile.K; ++k) {
+        const Real constant = Real(tile.c.constant[k]);
+        if (tile.c.diagonal) distances_diagonal(tile, k, constant);
+        else switch (tile.D) {
+            case 1: distances_small<Real, 1>(tile, k, constant); break;
+            case 2: distances_small<Real, 2>(tile, k, constant); break;
+            case 3: distances_small<Real, 3>(tile, k, constant); break;
+            case 4: distances_small<Real, 4>(tile, k, constant); break;
+            default: distances_full(tile, k, constant);
+        }
+    }
+    for (int t = 0; t < tile.T; ++t) tile.gamma[tile.K * tile.T + t] = Real(tile.c.log_noise);
+    bayes(tile, label);
+}
+
+template <class Real>
+void add_sums(const Tile<Real>& tile, const double* weights, Sums& sums) {
+    for (int t = 0; t < tile.filled; ++t) {
+        const double w = weights ? weights[t] : 1.0;
+        sums.weight += w;
+        if (w > 0) sums.log_likelihood += w * tile.log_density[t];
+    }
+    if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
+        for (int t = 0; t < tile.filled; ++t)
+            sums.noise += double(tile.gamma[tile.K * tile.T + t]) * tile.scale[t];
+    for (int k = 0; k < tile.K; ++k) {
+        if (tile.c.diagonal) moments_diagonal(tile, k, sums);
+        else switch (tile.D) {
+            case 1: moments_small<Real, 1>(tile, k, sums); break;
+            case 2: moments_small<Real, 2>(tile, k, sums); break;
+            case 3: moments_small<Real, 3>(tile, k, sums); break;
+            case 4: moments_small<Real, 4>(tile, k, sums); break;
+            default: moments_full(tile, k, sums);
+        }
+    }
+}
+
+template <class Real>
+void write_outputs(const Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
+    const int T = tile.T, columns = tile.K + 1;
+    const bool noise = tile.c.log_noise > -std::numeric_limits<double>::infinity();
+    if (out.log_density)
+        for (int t = 0; t < tile.filled; ++t) out.log_density[begin + t] = tile.log_density[t];
+    if (out.responsibilities)
+        for (int t = 0; t < tile.filled; ++t) {
+            double* row = out.responsibilities + (begin + t) * columns;
+            for (int k = 0; k < tile.K; ++k) row[k] = double(tile.gamma[k * T + t]) * tile.scale[t];
+            row[tile.K] = noise ? double(tile.gamma[tile.K * T + t]) * tile.scale[t] : 0.0;
+        }
+}
+
+template <class Real>
+void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace, Sums* sums,
+           const Outputs* outputs) {
+    Tile<Real> tile(c, workspace);
+    for (; begin < end; begin += tile.T) {
+        tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
+        if (rows.single) transpose<Real, float>(tile, rows, begin);
+        else transpose<Real, double>(tile, rows, begin);
+        e_step(tile, outputs && outputs->label ? outputs->label + begin : nullptr);
+        if (outputs) write_outputs(tile, begin, *outputs);
+        if (sums) add_sums(tile, rows.weights ? rows.weights + begin : nullptr, *sums);
+    }
+}
+
+}  // namespace
