@@ -13,14 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gaussmix.em import Fit as Fit
+    from gaussmix.estimators import GaussianMixture as GaussianMixture
     from gaussmix.mixture import Mixture as Mixture
     from gaussmix.search import fit as fit
     from gaussmix.selection import Selection as Selection
     from gaussmix.selection import select as select
+    from gaussmix.storage import load as load
+    from gaussmix.storage import save as save
 
 __version__ = "0.1.0"
 
-_HOMES = {"Fit": "em", "Mixture": "mixture", "Selection": "selection", "fit": "search", "select": "selection"}
+_HOMES = {
+    "Fit": "em",
+    "GaussianMixture": "estimators",
+    "Mixture": "mixture",
+    "Selection": "selection",
+    "fit": "search",
+    "load": "storage",
+    "save": "storage",
+    "select": "selection",
+}
 
 __all__ = [*_HOMES, "__version__"]
 

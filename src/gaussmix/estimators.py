@@ -1,0 +1,474 @@
+"""GaussianMixture: the scikit-learn estimator. The only file that imports scikit-learn.
+
+Only conventions live here: `gaussmix.search` fits, `gaussmix.mixture` evaluates. The fitted state is
+`mixture_` (float64) and `result_`; scikit-learn's other attributes are read from these two. How it differs
+from `sklearn.mixture.GaussianMixture` is told in docs/coming-from-scikit-learn.md.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sklearn.exceptions
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gaussmix import errors, families, given, search
+from gaussmix.em import Fit
+from gaussmix.errors import DataError, ParameterError, SingularError
+from gaussmix.kernel import thread_count
+from gaussmix.mixture import Mixture
+from gaussmix.rows import Source, as_source
+from gaussmix.verbose import Printer
+
+Array = NDArray[np.float64]
+
+# Places in what `Mixture.evaluate` returns.
+LOG_DENSITY, LABELS, RESPONSIBILITIES = 0, 1, 2
+
+# scikit-learn's own sentences, for filters and tests that match them; the details follow in brackets.
+NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+    "tol, or check for degenerate data."
+)
+ILL_DEFINED = (
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
+    "instance caused by singleton or collapsed samples). Try to decrease the number of components, increase "
+    "reg_covar, or scale the input data."
+)
+
+
+class ConvergenceWarning(
+    errors.ConvergenceWarning,
+    sklearn.exceptions.ConvergenceWarning,  # type: ignore[misc]
+):
+    """EM stopped at ``max_iter``; caught by scikit-learn's class of this name and by gaussmix's."""
+
+
+def _parameter(read: Callable[[Mixture], Array]) -> property:
+    """An attribute read from `mixture_`, in the type of the fitted rows; read-only: `mixture_` counts."""
+
+    def typed(model: GaussianMixture) -> NDArray[Any]:
+        values = read(model.mixture_).astype(model._dtype, copy=False)
+        values.flags.writeable = False
+        return values
+
+    return property(typed)
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Gaussian mixture, p(x) = Σ_k π_k N(x | μ_k, Σ_k), eq. (1), fitted by EM.
+
+    Parameters and methods are those of `sklearn.mixture.GaussianMixture`; ``n_jobs`` and the wider
+    ``covariance_type``, ``init_params`` and ``random_state`` are additions. N rows, D features, K components.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        K.
+    covariance_type : str, default "full"
+        "full", "tied", "diag", "spherical", or one of mclust's fourteen families: "EII", "VII", ... "VVV".
+    tol : float, default 1e-3
+        Stop when the objective gains less than this many nats per row.
+    reg_covar : float, default 1e-6
+        Each component gains reg_covar·N/K pseudo-rows with the variances of the data; 0 switches them off.
+    max_iter : int, default 100
+        M-steps at most; 0 evaluates the start.
+    n_init : int, default 1
+        Number of starts; the one with the highest likelihood among sound solutions is kept.
+    init_params : str or array-like, default "kmeans"
+        "kmeans", "k-means++", "random", "random_from_data"; labels (N,); or responsibilities γ(z_nk) (N, K).
+    weights_init, means_init, precisions_init : array-like, optional
+        π_k (K,), μ_k (K, D) and Σ_k⁻¹ in the shape of `precisions_`, in place of those of the start.
+    random_state : int, RandomState, Generator or None
+        Seeds the starts and `sample`.
+    warm_start : bool, default False
+        `fit` continues with plain EM from the parameters of the last fit.
+    verbose : int, default 0
+        1 prints starts and iterations, 2 also time, and gain in nats per row.
+    verbose_interval : int, default 10
+        Iterations between two lines.
+    n_jobs : int, optional
+        Threads; None or -1: as many as the process may use. No result depends on it.
+
+    Attributes
+    ----------
+    weights_ : (K,)
+        π_k. Like all parameters here float32 when the fitted rows are, else float64; and read-only.
+    means_ : (K, D)
+        μ_k.
+    covariances_ : array
+        Σ_k: spherical, EII (K,); diag, EEI, VEI, EVI (K, D); tied (D, D); others (K, D, D).
+    precisions_ : array
+        Σ_k⁻¹, in the shape of `covariances_`.
+    precisions_cholesky_ : array
+        P_k upper triangular with P_k P_kᵀ = Σ_k⁻¹, in the shape of `covariances_`.
+    converged_ : bool
+        Whether the objective's gain fell below ``tol``.
+    n_iter_ : int
+        M-steps of the start that was kept.
+    lower_bound_ : float
+        L/N of eq. (6) at the fitted parameters, in nats per row.
+    lower_bounds_ : list of float
+        L/N after each of the `n_iter_` M-steps; the last is `lower_bound_`.
+    mixture_ : Mixture
+        The parameters in float64, with everything that can be asked of them.
+    result_ : Fit
+        How the fit went: reason, trace, degenerate components, remarks.
+    n_features_in_ : int
+        D.
+    feature_names_in_ : (D,)
+        Names of the columns; only after fitting a data frame whose names are all strings.
+
+    Warns
+    -----
+    ConvergenceWarning
+        `fit` reached ``max_iter``; a subclass of scikit-learn's warning of that name.
+    DegenerateWarning
+        A component describes too few rows, or a feature has no spread.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.random.default_rng(0).normal([[0, 0], [9, 9]], 1, (100, 2, 2)).reshape(-1, 2)
+    >>> model = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(model.means_[:, 0]).round() + 0
+    array([0., 9.])
+    """
+
+    mixture_: Mixture
+    result_: Fit
+
+    weights_ = _parameter(lambda mixture: mixture.weights)
+    means_ = _parameter(lambda mixture: mixture.means)
+    covariances_ = _parameter(lambda mixture: mixture.covariances)
+    precisions_cholesky_ = _parameter(lambda mixture: _precision_roots(mixture))
+    precisions_ = _parameter(lambda mixture: _precisions(mixture))
+
+    converged_ = property(lambda self: self.result_.converged)
+    n_iter_ = property(lambda self: self.result_.n_iter)
+    lower_bound_ = property(lambda self: self.result_.log_likelihood / self.result_.weight)
+    lower_bounds_ = property(lambda self: [L / self.result_.weight for L in self.result_.log_likelihoods[1:]])
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+
+    @classmethod
+    def from_mixture(cls, mixture: Mixture, **settings: Any) -> GaussianMixture:
+        """A fitted estimator with the parameters of ``mixture``; ``settings`` are constructor parameters.
+
+        It has no `result_`, and so none of `converged_`, `n_iter_`, `lower_bound_`. With ``warm_start=True``
+        its next `fit` continues from ``mixture``.
+        """
+        model = cls(mixture.n_components, covariance_type=mixture.covariance_type, **settings)
+        model._check_settings()
+        model._name_features(mixture.n_features, mixture.feature_names)
+        model._settle(mixture, np.dtype(np.float64), _seed(model.random_state))
+        return model
+
+    # ---- fitting ---------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> GaussianMixture:
+        """Estimate the parameters by EM, eqs. (4) to (8) and (11).
+
+        Parameters
+        ----------
+        X : array-like (N, D), data frame or source of rows
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            ``X`` is not a finite array of numbers (the message says where), or has fewer than K rows.
+        ParameterError
+            A setting is out of range.
+        SingularError
+            ``reg_covar=0`` and a component collapsed in every start.
+        """
+        return self._fit(X)
+
+    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+        """Fit, and the component of each row of ``X``, (N,): the same as ``fit(X).predict(X)``."""
+        return self._fit(X).predict(X)
+
+    def _fit(self, X: Any) -> GaussianMixture:
+        self._check_settings()
+        source = self._source(X, reset=True)
+        if source.n_rows < self.n_components:
+            raise DataError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {source.n_rows}; use fewer components."
+            )
+        seed = _seed(self.random_state)
+        try:
+            self.result_ = self._search(source, seed)
+        except SingularError as error:
+            raise SingularError(f"{ILL_DEFINED} ({error})") from None
+        self._settle(self.result_.mixture, _dtype(source), seed)
+        self._warn()
+        return self
+
+    def _search(self, source: Source, seed: int) -> Fit:
+        return search.fit_source(
+            source,
+            self.n_components,
+            covariance_type=self.covariance_type,
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+            random_state=seed,
+            n_jobs=self.n_jobs,
+            observer=Printer(self.verbose, self.verbose_interval, source.weight) if self.verbose else None,
+            **self._start(source),
+        )
+
+    def _start(self, source: Source) -> dict[str, Any]:
+        """Where `search.fit_source` starts: the last parameters, given ones, or what ``init_params`` says."""
+        if self.warm_start and hasattr(self, "mixture_"):
+            return {"init_params": self._continued(source)}
+        weights, means, covariances = self._given(self.n_components, source.n_features)
+        if weights is None or means is None or covariances is None:
+            parameters = {"weights_init": weights, "means_init": means, "covariances_init": covariances}
+            return {"init_params": self.init_params, **parameters}
+        return {"init_params": self._mixture(source, weights, means, covariances)}
+
+    def _given(self, n_components: int, n_features: int) -> tuple[Array | None, Array | None, Array | None]:
+        """π_k, μ_k and Σ_k of the constructor, checked."""
+        weights = means = covariances = None
+        if self.weights_init is not None:
+            weights = given.normalised_weights(self.weights_init, n_components)
+        if self.means_init is not None:
+            means = given.shaped("means", self.means_init, (n_components, n_features))
+        if self.precisions_init is not None:
+            family, name = families.get(self.covariance_type), f"{self.covariance_type} precision"
+            shape = family.structure.shape(n_components, n_features)
+            covariances = given.inverse(given.shaped(name, self.precisions_init, shape), family, name)
+        return weights, means, covariances
+
+    def _continued(self, source: Source) -> Mixture:
+        """The last parameters, for this data; refused where they are those of another model."""
+        last = self.mixture_
+        have = (*last.means.shape, last.family.name)
+        want = (self.n_components, source.n_features, families.get(self.covariance_type).name)
+        if have != want:
+            raise ParameterError(
+                f"warm_start continues from (K, D, family) = {have}, but this fit wants {want}; "
+                "set warm_start=False, or go back to those."
+            )
+        return self._mixture(source, last.weights, last.means, last.covariances)
+
+    def _mixture(self, source: Source, weights: Array, means: Array, covariances: Array) -> Mixture:
+        return Mixture(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            covariance_type=self.covariance_type,
+            feature_names=source.feature_names,
+        )
+
+    def _settle(self, mixture: Mixture, dtype: np.dtype[Any], seed: int) -> None:
+        self.mixture_ = mixture
+        self._dtype = dtype
+        # One stream for all later calls of `sample`, apart from that of the starts.
+        self._sampler = np.random.default_rng([seed, 1])
+
+    def _warn(self) -> None:
+        for remark in self.result_.remarks:
+            if search.warning_category(self.result_, remark) is errors.ConvergenceWarning:
+                warnings.warn(f"{NOT_CONVERGED} ({remark})", ConvergenceWarning, stacklevel=4)
+            else:
+                warnings.warn(remark, errors.DegenerateWarning, stacklevel=4)
+
+    # ---- checks ----------------------------------------------------------------------------------------
+
+    def _check_settings(self) -> None:
+        search.check_settings(
+            self.n_components,
+            self.covariance_type,
+            self.tol,
+            self.reg_covar,
+            self.max_iter,
+            self.n_init,
+            self.init_params,
+        )
+        if not isinstance(self.warm_start, (bool, np.bool_)):
+            raise ParameterError(f"warm_start must be True or False, got {self.warm_start!r}.")
+        for name, lowest in (("verbose", 0), ("verbose_interval", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (numbers.Integral, np.bool_)) or int(value) < lowest:
+                raise ParameterError(f"{name} must be an integer from {lowest}, got {value!r}.")
+        if self.n_jobs is not None and (not isinstance(self.n_jobs, numbers.Integral) or self.n_jobs == 0):
+            raise ParameterError(f"n_jobs must be None or an integer other than 0, got {self.n_jobs!r}.")
+
+    def _source(self, X: Any, reset: bool = False) -> Source:
+        """``X`` as checked rows: shapes and names by scikit-learn's rules, values by ours."""
+        if all(hasattr(X, name) for name in ("fold", "map", "sample", "n_rows")):
+            if reset:
+                self._name_features(X.n_features, X.feature_names)
+            elif X.n_features != self.n_features_in_:
+                raise DataError(
+                    f"X has {X.n_features} features, but GaussianMixture is expecting {self.n_features_in_} "
+                    "features as input."
+                )
+            return as_source(X)
+        rows = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,  # `as_source` says in which row and column
+            ensure_min_samples=2 if reset else 1,
+        )
+        return as_source(rows, feature_names=getattr(self, "feature_names_in_", None))
+
+    def _name_features(self, n_features: int, names: tuple[str, ...] | None) -> None:
+        self.n_features_in_ = n_features
+        self.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    # ---- evaluation ------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """The component with the largest responsibility for each row of ``X`` (N, D), (N,)."""
+        labels: NDArray[np.int64] = self._evaluate(X, LABELS)[0]
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), for each row of ``X`` (N, D), (N, K)."""
+        return self._like_rows(*self._evaluate(X, RESPONSIBILITIES))
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """ln p(x_n) of eq. (1), in nats, for each row of ``X`` (N, D), (N,)."""
+        return self._like_rows(*self._evaluate(X, LOG_DENSITY))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of ln p(x_n) over the rows of ``X`` (N, D), in nats per row; ``y`` is ignored."""
+        return float(self._evaluate(X, LOG_DENSITY)[0].mean())
+
+    def bic(self, X: Any) -> float:
+        """−2 L + p ln N on ``X`` (N, D), eq. (6); lower is better (Schwarz 1978)."""
+        log_density = self._evaluate(X, LOG_DENSITY)[0]
+        return float(-2 * log_density.sum()) + self._n_parameters() * math.log(len(log_density))
+
+    def aic(self, X: Any) -> float:
+        """−2 L + 2 p on ``X`` (N, D), eq. (6); lower is better (Akaike 1974)."""
+        return float(-2 * self._evaluate(X, LOG_DENSITY)[0].sum()) + 2 * self._n_parameters()
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows from the mixture.
+
+        Without ``random_state`` calls continue one stream, which `fit` seeds from the constructor's: they
+        differ from each other, and the same calls after the same fit give the same rows.
+
+        Returns
+        -------
+        X : (n_samples, D)
+            Grouped by component.
+        y : (n_samples,)
+            The component of each row.
+
+        Raises
+        ------
+        ParameterError
+            ``n_samples`` is not a positive integer.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, numbers.Integral) or int(n_samples) < 1:
+            raise ParameterError(
+                f"Invalid value for 'n_samples': {n_samples!r}. The sampling requires at least one sample."
+            )
+        rng = self._sampler if random_state is None else np.random.default_rng(_seed(random_state))
+        rows, labels = self.mixture_.sample(int(n_samples), rng)
+        order = np.argsort(labels, kind="stable")
+        return rows[order], labels[order]
+
+    def _evaluate(self, X: Any, which: int) -> tuple[Any, np.dtype[Any]]:
+        """One of `Mixture.evaluate`'s results for ``X``, and the type of the rows."""
+        check_is_fitted(self)
+        source, threads, gamma = self._source(X), thread_count(self.n_jobs), which == RESPONSIBILITIES
+        values: Any = source.map(lambda block: self.mixture_.evaluate(block.rows, threads, gamma)[which])
+        return values, _dtype(source)
+
+    def _like_rows(self, values: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """float32 when both the fitted and the given rows are, as scikit-learn returns it."""
+        return values.astype(np.result_type(self._dtype, dtype), copy=False)
+
+    def _n_parameters(self) -> int:
+        """p, free parameters; scikit-learn's name for `Mixture.n_parameters`."""
+        return self.mixture_.n_parameters
+
+
+def _precision_roots(mixture: Mixture) -> Array:
+    """W_kᵀ, upper triangular with W_kᵀ W_k = Σ_k⁻¹, in the shape of the covariances."""
+    whitening, stored = mixture.whitening, mixture.covariances
+    roots: Array = whitening if whitening.ndim == 2 else np.swapaxes(whitening, 1, 2)
+    if stored.ndim == 1:
+        return roots[:, 0]
+    return roots[0] if stored.ndim < roots.ndim else roots
+
+
+def _precisions(mixture: Mixture) -> Array:
+    """Σ_k⁻¹ in the shape of the covariances."""
+    roots = _precision_roots(mixture)
+    precisions: Array = roots**2 if mixture.whitening.ndim == 2 else roots @ np.swapaxes(roots, -1, -2)
+    return precisions
+
+
+def _dtype(source: Source) -> np.dtype[Any]:
+    """float32 or float64: the type of the rows; float64 for rows that are not in memory."""
+    return np.dtype(getattr(getattr(source, "rows", None), "dtype", np.float64))
+
+
+def _seed(random_state: Any) -> int:
+    """An integer for NumPy's generators: ``random_state``, or drawn from it (None: NumPy's global state)."""
+    if isinstance(random_state, numbers.Integral) and int(random_state) >= 0:
+        return int(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))
