@@ -16,46 +16,122 @@ so a variance 10⁻¹² of another keeps ten digits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.families import Array
+from gaussmix.families._orientation_newton import newton_rotation
 
 Pairs = NDArray[np.intp]
 
 # A pair is done when its slope is below this, in units where every component is a correlation.
 STATIONARY = 1e-11
-MAX_SWEEPS = 1000
+NEAR = 0.3  # below it Newton's step for all pairs is worth its cost
+MAX_SWEEPS = 200
+TINIEST = float(np.finfo(float).tiny)
+
+# Variances of a correlation matrix: below the first it is flat, below the second it is raised to it.
+FLAT = 2.0**-52
+TINY = 2.0**-80
 
 
-def common_orientation(
-    scatter: Array, weigh: Callable[[Array], Array], power: float, start: Array
-) -> tuple[Array, Array]:
-    """A stationary D (D, D) for scatter (K, D, D), from `start`, and the diagonals τ (K, D).
+@dataclass(frozen=True)
+class Criterion:
+    """What D minimises, of the log volumes vₖ = (1/D) Σⱼ ln τₖⱼ (K,).
 
-    ``weigh`` gives the cₖ (K,) at diagonals (K, D); ``power`` is r times D/P: 0 or 1.
+    Attributes
+    ----------
+    value : callable (v) -> float
+    weights : callable (v) -> (K,)
+        cₖ, the derivative of the value by vₖ.
+    power : int
+        1 where the value is a sum of exp vₖ, 0 where it is linear: r = power / D for all columns together.
     """
-    K, D = scatter.shape[:2]
-    columns = np.empty((D, K + 1, D))
-    columns[:, :K] = (roots(scatter) @ start).transpose(2, 0, 1)
-    columns[:, K] = start.T
-    exponent = power * (D // 2) / D
+
+    value: Callable[[Array], float]
+    weights: Callable[[Array], Array]
+    power: int
+
+
+def common_orientation(scatter: Array, criterion: Criterion, previous: Array | None) -> tuple[Array, Array]:
+    """A stationary D (D, D) for scatter (K, D, D), and the diagonals τ (K, D).
+
+    It starts from the orientation of ``previous`` or from the eigenvectors of the pooled scatter, whichever is
+    lower; without ``previous`` from the pooled and from the best of each component's.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A component has no extent along one of the common axes: the maximum of the likelihood does not exist.
+    """
+    root = roots(scatter)
+    columns = [_turned(root, start) for start in _starts(scatter, previous)]
+    values = [criterion.value(log_volumes(c)) for c in columns]
+    chosen = {int(np.argmin(values))} | ({0} if previous is None else set())
+    solved = [_descend(columns[i], criterion) for i in sorted(chosen)]
+    lowest = min(solved, key=lambda c: criterion.value(log_volumes(c)))
+    orientation, diagonals = lowest[:, -1].T.copy(), squares(lowest)
+    reach = (np.sqrt(scatter.diagonal(axis1=1, axis2=2)) @ np.abs(orientation)) ** 2
+    if not np.all(diagonals > FLAT * reach):
+        raise np.linalg.LinAlgError("a component is flat along a common axis")
+    return orientation, diagonals
+
+
+def _starts(scatter: Array, previous: Array | None) -> list[Array]:
+    """Orientations (D, D) to start from, out of eigenvectors."""
+    pooled = scatter.sum(axis=0)
+    if previous is None:
+        return list(np.linalg.eigh(np.concatenate([pooled[None], scatter]))[1])
+    # Unequal shares, so that components whose axes are ordered differently do not add up to a sphere.
+    shares = 1 / (np.arange(1, len(previous) + 1) * previous.trace(axis1=1, axis2=2))
+    return list(np.linalg.eigh(np.stack([pooled, np.tensordot(shares, previous, axes=1)]))[1])
+
+
+def _descend(columns: Array, criterion: Criterion) -> Array:
+    """Sweeps over all pairs, and Newton steps for all of them together, until no pair has a slope left."""
+    D = len(columns)
+    exponent = criterion.power * (D // 2) / D
     for sweep in range(MAX_SWEEPS):
-        done = True
+        steepest = 0.0
         for p, q in rounds(D):
-            weights = weigh(diagonals(columns))
-            done &= _rotate(columns, p, q, weights, exponent, search=sweep == 0)
-        if done:
+            weights = criterion.weights(log_volumes(columns))
+            steepest = max(steepest, _rotate(columns, p, q, weights, exponent, search=sweep == 0))
+        if steepest <= STATIONARY:
             break
-    return columns[:, K].T.copy(), diagonals(columns)
+        if D > 2 and steepest <= NEAR:
+            columns = _newton(columns, criterion)
+    return columns
 
 
-def diagonals(columns: Array) -> Array:
+def _newton(columns: Array, criterion: Criterion) -> Array:
+    """The columns after a Newton step, or as they were where that does not go down."""
+    before = log_volumes(columns)
+    rotation = newton_rotation(columns[:, :-1], criterion.weights(before), criterion.power)
+    if rotation is None:
+        return columns
+    turned = np.tensordot(rotation.T, columns, axes=1)
+    return turned if criterion.value(log_volumes(turned)) <= criterion.value(before) else columns
+
+
+def _turned(root: Array, orientation: Array) -> Array:
+    """Columns (D, K + 1, D): j-th columns of every Yₖ = Rₖ D, and of D itself."""
+    columns: Array = np.concatenate([root @ orientation, orientation[None]]).transpose(2, 0, 1).copy()
+    return columns
+
+
+def squares(columns: Array) -> Array:
     """τ (K, D) of columns (D, K + 1, D): the squared lengths of the columns of each Yₖ."""
-    squares: Array = np.einsum("jki,jki->kj", columns[:, :-1], columns[:, :-1])
-    return squares
+    lengths: Array = np.einsum("jki,jki->kj", columns[:, :-1], columns[:, :-1])
+    return lengths
+
+
+def log_volumes(columns: Array) -> Array:
+    """vₖ (K,) of columns (D, K + 1, D)."""
+    volumes: Array = np.log(squares(columns)).mean(axis=1)
+    return volumes
 
 
 def roots(scatter: Array) -> Array:
@@ -63,7 +139,9 @@ def roots(scatter: Array) -> Array:
     scale = np.sqrt(scatter.diagonal(axis1=1, axis2=2))
     safe = np.where(scale > 0, scale, 1.0)
     eigenvalues, vectors = np.linalg.eigh(scatter / safe[:, :, None] / safe[:, None, :])
-    root: Array = np.sqrt(np.maximum(eigenvalues, 0))[:, :, None] * vectors.mT * scale[:, None, :]
+    root: Array = (
+        np.sqrt(np.maximum(eigenvalues, TINY))[:, :, None] * vectors.transpose(0, 2, 1) * scale[:, None, :]
+    )
     return root
 
 
@@ -73,31 +151,32 @@ def rounds(D: int) -> tuple[tuple[Pairs, Pairs], ...]:
     players = list(range(D)) + [-1] * (D % 2)
     schedule = []
     for _ in range(len(players) - 1):
-        half = len(players) // 2
-        pairs = [(a, b) for a, b in zip(players[:half], players[:half - 1:-1], strict=True) if min(a, b) >= 0]
-        p, q = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+        p, q = np.array(players, dtype=np.intp).reshape(2, -1)
+        q = q[::-1]
+        playing = (p >= 0) & (q >= 0)
+        p, q = p[playing], q[playing]
         schedule.append((p, q))
         players = [players[0], players[-1], *players[1:-1]]
     return tuple(schedule) if D > 1 else ()
 
 
-def _rotate(columns: Array, p: Pairs, q: Pairs, weights: Array, exponent: float, search: bool) -> bool:
-    """Rotates the pairs (p, q) of columns, each to a lower objective; True where none has a slope left."""
+def _rotate(columns: Array, p: Pairs, q: Pairs, weights: Array, exponent: float, search: bool) -> float:
+    """Rotates the pairs (p, q) of columns, each to a lower objective; the steepest slope that one had."""
     first, second = columns[p], columns[q]
     y, x = first[:, :-1], second[:, :-1]
     a, b, g = (np.einsum("pki,pki->pk", left, right) for left, right in ((y, y), (x, x), (y, x)))
-    angles, still = _candidates(a, b, g, weights, exponent, search)
+    angles, steepest = _candidates(a, b, g, weights, exponent, search)
     angle = angles[np.argmin(_objective(angles, a, b, g, weights, exponent), axis=0), np.arange(len(p))]
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
     columns[p] = cos * first + sin * second
     columns[q] = cos * second - sin * first
-    return still
+    return steepest
 
 
 def _candidates(
     a: Array, b: Array, g: Array, weights: Array, exponent: float, search: bool
-) -> tuple[Array, bool]:
-    """Angles (C, P) to try: the minorising step, Newton's, and in a search what suits each component alone.
+) -> tuple[Array, float]:
+    """Angles (C, P) to try, and the steepest slope: the minorising step, Newton's, and in a search what suits each component alone.
 
     The first replaces φ by its tangent in τp and τq, above φ because it is concave (Flury & Gautschi's inner
     step), and never goes up.
@@ -109,11 +188,11 @@ def _candidates(
     curvature = 2 * spread - bound.sum(axis=1)
     majorised = 0.5 * np.arctan2(-slope, spread)
     newton = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1), majorised)
-    still = bool(np.all(slope * slope <= STATIONARY**2 * weights.sum() * spread))
+    steepest = float(np.sqrt((slope * slope / np.maximum(weights.sum() * spread, TINIEST)).max()))
     if not search:
-        return np.stack([majorised, newton]), still
+        return np.stack([majorised, newton]), steepest
     own = 0.5 * np.arctan2(np.where(a < b, -2 * g, 2 * g), np.abs(a - b))
-    return np.concatenate([majorised[None], newton[None], own.T]), still
+    return np.concatenate([majorised[None], newton[None], own.T]), steepest
 
 
 def _objective(angles: Array, a: Array, b: Array, g: Array, weights: Array, exponent: float) -> Array:

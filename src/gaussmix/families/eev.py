@@ -13,7 +13,7 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     """Eq. (8) with the eigenvalues of the scatter (K, D, D) pooled, each its own eigenvectors."""
     eigenvalues, orientation = np.linalg.eigh(scatter)
     pooled = eigenvalues.sum(axis=0) / mass.sum()
-    covariances: Array = (orientation * pooled) @ orientation.mT
+    covariances: Array = (orientation * pooled) @ orientation.transpose(0, 2, 1)
     return covariances
 
 

@@ -15,7 +15,8 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     if not np.all(scatter > 0):
         raise np.linalg.LinAlgError("a component has a feature without scatter: no shape is optimal")
     volume = np.exp(np.log(scatter).mean(axis=1))
-    return scatter / volume[:, None] * (volume.sum() / mass.sum())
+    covariances: Array = scatter / volume[:, None] * (volume.sum() / mass.sum())
+    return covariances
 
 
 family = Family("EVI", structures.diagonal, lambda K, D: 1 + K * (D - 1), solve)

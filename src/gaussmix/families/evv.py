@@ -14,7 +14,8 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     scatter = with_shape(scatter)
     factor = np.linalg.cholesky(scatter)
     volume = np.exp(2 * np.log(factor.diagonal(axis1=1, axis2=2)).mean(axis=1))
-    return scatter / volume[:, None, None] * (volume.sum() / mass.sum())
+    covariances: Array = scatter / volume[:, None, None] * (volume.sum() / mass.sum())
+    return covariances
 
 
 family = Family("EVV", structures.full, lambda K, D: 1 + K * (D - 1) + K * (D * (D - 1) // 2), solve)

@@ -13,7 +13,8 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     start = None if previous is None else 1 / previous[:, 0, 0]
     weights = precisions(matrix_parts(relative), mass, start)
     common = np.tensordot(weights / mass.sum(), relative, axes=1) * scale * scale[:, None]
-    return common / weights[:, None, None]
+    covariances: Array = common / weights[:, None, None]
+    return covariances
 
 
 family = Family("VEE", structures.full, lambda K, D: K + (D - 1) + D * (D - 1) // 2, solve)

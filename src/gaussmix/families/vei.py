@@ -1,7 +1,5 @@
 """VEI: axis-parallel, volumes variable, one shape. Σₖ = λₖ A with A diagonal (Celeux & Govaert 1995, [λₖB])."""
 
-import numpy as np
-
 from gaussmix.families import Array, Family, structures
 from gaussmix.families._volume_shape import diagonal_parts, precisions
 
@@ -11,7 +9,9 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     pooled = scatter.sum(axis=0)
     start = None if previous is None else 1 / previous[:, 0]
     weights = precisions(diagonal_parts(scatter / pooled), mass, start)
-    return ((weights / mass.sum()) @ (scatter / pooled) * pooled) / weights[:, None]
+    common = (weights / mass.sum()) @ (scatter / pooled) * pooled
+    covariances: Array = common / weights[:, None]
+    return covariances
 
 
 family = Family("VEI", structures.diagonal, lambda K, D: K + D - 1, solve)

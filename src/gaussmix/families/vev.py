@@ -15,7 +15,7 @@ def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     eigenvalues, orientation = np.linalg.eigh(scatter)
     volume = None if previous is None else previous.trace(axis1=1, axis2=2)[:, None]
     variances = solve_axis_parallel(np.maximum(eigenvalues, 0), mass, volume)
-    covariances: Array = (orientation * variances[:, None, :]) @ orientation.mT
+    covariances: Array = (orientation * variances[:, None, :]) @ orientation.transpose(0, 2, 1)
     return covariances
 
 

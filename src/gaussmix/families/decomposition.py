@@ -1,0 +1,51 @@
+"""Volume, shape and orientation of given covariances: Σₖ = λₖ Dₖ diag(Aₖ) Dₖᵀ, |Aₖ| = 1 (Celeux & Govaert 1995)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix.families import Array
+from gaussmix.families._orientation import Criterion, common_orientation
+
+# Flury & Gautschi's measure with every component alike: least where D diagonalises them all.
+_ALIKE = Criterion(lambda volumes: float(volumes.sum()), np.ones_like, power=0)
+
+
+def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
+    """Volume λ (K,), shape A (K, D) and orientation D (K, D, D) of the covariances dense (K, D, D).
+
+    ``orientation`` is the third letter of the family: I, the features themselves; E, one orientation for all, its
+    axes ordered by their mean log variance; V, each its own, its axes by decreasing variance. An axis points to
+    where its largest entry is positive.
+    """
+    variances, axes = _ORIENTATIONS[orientation](dense)
+    logarithms = np.log(variances)
+    mean = logarithms.mean(axis=1)
+    return np.exp(mean), np.exp(logarithms - mean[:, None]), axes
+
+
+def _features(dense: Array) -> tuple[Array, Array]:
+    K, D = dense.shape[:2]
+    return dense.diagonal(axis1=1, axis2=2), np.repeat(np.eye(D)[None], K, axis=0)
+
+
+def _shared(dense: Array) -> tuple[Array, Array]:
+    scale = dense.trace(axis1=1, axis2=2)
+    axes, diagonals = common_orientation(dense / scale[:, None, None], _ALIKE, None)
+    order = np.argsort(-np.log(diagonals).mean(axis=0), kind="stable")
+    return diagonals[:, order] * scale[:, None], np.repeat(_signed(axes[:, order])[None], len(dense), axis=0)
+
+
+def _own(dense: Array) -> tuple[Array, Array]:
+    variances, axes = np.linalg.eigh(dense)
+    return variances[:, ::-1], _signed(axes[:, :, ::-1])
+
+
+_ORIENTATIONS = {"I": _features, "E": _shared, "V": _own}
+
+
+def _signed(axes: Array) -> Array:
+    """Axes (..., D, D), in columns, each with its largest entry positive."""
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=-2)[..., None, :], axis=-2)
+    signed: Array = axes * np.where(largest < 0, -1.0, 1.0)
+    return signed
