@@ -15,7 +15,8 @@ struct Traits<double> {
     static constexpr int mantissa = 52, bias = 1023;
     static constexpr double round_shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
     static constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
-    static constexpr double smallest = -1000.0;  // exp of it is zero, and its halves stay in range
+    // ln of the smallest number kept: in sums (products with it stay clear of slow subnormals), and at all.
+    static constexpr double lowest_in_sums = -690.0, lowest = -745.2;
     static constexpr int exp_terms = 13, log_terms = 11;
 };
 
@@ -25,7 +26,7 @@ struct Traits<float> {
     static constexpr int mantissa = 23, bias = 127;
     static constexpr float round_shift = 12582912.0f;  // 1.5 * 2^23
     static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-    static constexpr float smallest = -150.0f;
+    static constexpr float lowest_in_sums = -80.0f, lowest = -103.3f;
     static constexpr int exp_terms = 7, log_terms = 5;
 };
 
@@ -94,23 +95,27 @@ inline Vector<Real> power_of_two(Vector<Real> n) {
     return power;
 }
 
-// exp(x) for x <= 0, to about one unit in the last place, denormal results included.
-// x = n ln 2 + r with |r| <= ln 2 / 2; the Taylor series of exp(r) has converged after `exp_terms` terms.
-template <class Real>
+// exp(x) for x <= 0, to about one unit in the last place; zero below Traits::lowest_in_sums or, with `Subnormal`,
+// below the smallest subnormal. x = n ln 2 + r with |r| <= ln 2 / 2; `exp_terms` terms of exp(r)'s Taylor series.
+template <class Real, bool Subnormal>
 inline Vector<Real> exp_negative(Vector<Real> x) {
     using T = Traits<Real>;
-    x = x > T::smallest ? x : splat<Real>(T::smallest);
+    const auto kept = x > (Subnormal ? T::lowest : T::lowest_in_sums);
+    x = kept ? x : Vector<Real>{};
     Vector<Real> n = (x * Real(1.4426950408889634) + T::round_shift) - T::round_shift;
     Vector<Real> r = (x - n * T::ln2_high) - n * T::ln2_low;
-    constexpr double inverse_factorial[] = {1.0,           1.0,           1.0 / 2,        1.0 / 6,         1.0 / 24,
-                                            1.0 / 120,     1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
-                                            1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+    constexpr double inverse_factorial[] = {
+        1.0,         1.0,          1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,       1.0 / 720,
+        1.0 / 5040,  1.0 / 40320,  1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600, 1.0 / 6227020800};
     Vector<Real> series = splat<Real>(Real(inverse_factorial[T::exp_terms]));
 #pragma GCC unroll 16
     for (int i = T::exp_terms - 1; i >= 0; --i) series = series * r + Real(inverse_factorial[i]);
-    // In two steps, so that a result below the normal range is rounded once and not flushed.
-    Vector<Real> half = (n * Real(0.5) + T::round_shift) - T::round_shift;
-    return series * power_of_two<Real>(half) * power_of_two<Real>(n - half);
+    if constexpr (Subnormal) {  // in two steps, so that a result below the normal range is rounded, not lost
+        const Vector<Real> half = (n * Real(0.5) + T::round_shift) - T::round_shift;
+        series *= power_of_two<Real>(half);
+        n -= half;
+    }
+    return kept ? series * power_of_two<Real>(n) : Vector<Real>{};
 }
 
 // ln(x) for normal x > 0: x = 2^e m with m in [1/sqrt 2, sqrt 2); ln m = 2 artanh((m - 1)/(m + 1)).

@@ -200,7 +200,7 @@ void distances_diagonal(const Tile<Real>& tile, int k, Real constant) {
 // ---- Bayes' theorem, eqs. (4), (5) --------------------------------------------------------------------------------
 
 // l_k -> e_k = exp(l_k - max), with ln p and w / s per row; a row without any finite l_k gets ln p = -inf, e_k = 0.
-template <class Real>
+template <class Real, bool Subnormal>
 void bayes(Tile<Real>& tile, std::int64_t* label) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
     const int L = lanes<Real>, T = tile.T;
@@ -220,7 +220,7 @@ void bayes(Tile<Real>& tile, std::int64_t* label) {
         const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
         Vector<Real> s{};
         for (int k = 0; k < components; ++k) {
-            const Vector<Real> e = exp_negative<Real>(load(tile.gamma + k * T + t) - shift);
+            const Vector<Real> e = exp_negative<Real, Subnormal>(load(tile.gamma + k * T + t) - shift);
             store(tile.gamma + k * T + t, e);
             s += e;
         }
@@ -372,7 +372,7 @@ void moments_diagonal(const Tile<Real>& tile, int k, Sums& sums) {
 // ---- one tile after the other -------------------------------------------------------------------------------------
 
 template <class Real>
-void e_step(Tile<Real>& tile, std::int64_t* label) {
+void e_step(Tile<Real>& tile, bool summing, std::int64_t* label) {
     for (int k = 0; k < tile.K; ++k) {
         const Real constant = Real(tile.c.constant[k]);
         if (tile.c.diagonal) distances_diagonal(tile, k, constant);
@@ -385,7 +385,8 @@ void e_step(Tile<Real>& tile, std::int64_t* label) {
         }
     }
     for (int t = 0; t < tile.T; ++t) tile.gamma[tile.K * tile.T + t] = Real(tile.c.log_noise);
-    bayes(tile, label);
+    if (summing) bayes<Real, false>(tile, label);
+    else bayes<Real, true>(tile, label);
 }
 
 template <class Real>
@@ -432,7 +433,7 @@ void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64
         tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
         if (rows.single) transpose<Real, float>(tile, rows, begin);
         else transpose<Real, double>(tile, rows, begin);
-        e_step(tile, outputs && outputs->label ? outputs->label + begin : nullptr);
+        e_step(tile, sums != nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
         if (outputs) write_outputs(tile, begin, *outputs);
         if (sums) add_sums(tile, rows.weights ? rows.weights + begin : nullptr, *sums);
     }
