@@ -54,9 +54,9 @@ class Family:
     n_parameters : callable (K, D) -> int
         Free parameters of the K covariances (without means and weights).
     solve : callable (scatter, mass, previous) -> covariances
-        The M-step, eq. (8) under the family's constraint. ``scatter`` holds Σₙ γₙₖ (xₙ − μₖ)(xₙ − μₖ)ᵀ, in the
-        structure's moment shape, prior rows included; ``mass`` (K,) the Nₖ; ``previous`` the covariances of the
-        last M-step or None. Raises ``numpy.linalg.LinAlgError`` where the maximum does not exist.
+        The M-step, eq. (8) under the family's constraint. ``scatter`` holds Σₙ γₙₖ (xₙ − μₖ)(xₙ − μₖ)ᵀ, in
+        the structure's moment shape, prior rows included; ``mass`` (K,) the Nₖ; ``previous`` the covariances
+        of the last M-step or None. Raises ``numpy.linalg.LinAlgError`` where the maximum does not exist.
     """
 
     name: str

@@ -5,12 +5,13 @@ With the diagonals τₖⱼ = dⱼᵀ Sₖ dⱼ the optimal Λₖ are known, and
     VVE:  Σₖ Nₖ Σⱼ ln τₖⱼ        (Flury & Gautschi 1986, SIAM J. Sci. Stat. Comput. 7, 169-184)
     EVE:  Σₖ (Πⱼ τₖⱼ)^(1/D)      (Celeux & Govaert 1995, model [λDAₖDᵀ])
 
-It is lowered by rotating pairs of columns of D, all disjoint pairs (p, q) of a round at once. For VVE the pairs of
-a round add up; for EVE the convexity of exp bounds Πⱼ τⱼ'/τⱼ to the power 1/D by the mean over the P pairs of
-(τp'τq' / τpτq)^(P/D). Both are Σₖ cₖ φ(τp'τq'/τpτq) with φ(x) = (xʳ − 1)/r: r = 0, the logarithm, or r = P/D.
+It is lowered by rotating pairs of columns of D, all disjoint pairs (p, q) of a round at once. For VVE the
+pairs of a round add up; for EVE the convexity of exp bounds Πⱼ τⱼ'/τⱼ to the power 1/D by the mean over the P
+pairs of (τp'τq' / τpτq)^(P/D). Both are Σₖ cₖ φ(τp'τq'/τpτq) with φ(x) = (xʳ − 1)/r: r = 0, the logarithm, or
+r = P/D.
 
-What is rotated are the columns of Yₖ = Rₖ D, Rₖᵀ Rₖ = Sₖ (one-sided Jacobi): its sums of squares τ never cancel,
-so a variance 10⁻¹² of another keeps ten digits.
+What is rotated are the columns of Yₖ = Rₖ D, Rₖᵀ Rₖ = Sₖ (one-sided Jacobi): its sums of squares τ never
+cancel, so a variance 10⁻¹² of another keeps ten digits.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Criterion:
 def common_orientation(scatter: Array, criterion: Criterion, previous: Array | None) -> tuple[Array, Array]:
     """A stationary D (D, D) for scatter (K, D, D), and the diagonals τ (K, D).
 
-    It starts from the orientation of ``previous`` or from the eigenvectors of the pooled scatter, whichever is
-    lower; without ``previous`` from the pooled and from the best of each component's.
+    It starts from the orientation of ``previous`` or from the eigenvectors of the pooled scatter, whichever
+    is lower; without ``previous`` it descends from the pooled and from the lowest of each component's.
 
     Raises
     ------
@@ -93,13 +94,15 @@ def _starts(scatter: Array, previous: Array | None) -> list[Array]:
 def _descend(columns: Array, criterion: Criterion) -> Array:
     """Sweeps over all pairs, and Newton steps for all of them together, until no pair has a slope left."""
     D = len(columns)
+    # A single pair takes Newton's own step: this slope will be its square.
+    enough = STATIONARY if D > 2 else STATIONARY**0.5
     exponent = criterion.power * (D // 2) / D
     for sweep in range(MAX_SWEEPS):
         steepest = 0.0
         for p, q in rounds(D):
             weights = criterion.weights(log_volumes(columns))
             steepest = max(steepest, _rotate(columns, p, q, weights, exponent, search=sweep == 0))
-        if steepest <= STATIONARY:
+        if steepest <= enough:
             break
         if D > 2 and steepest <= NEAR:
             columns = _newton(columns, criterion)
@@ -139,9 +142,8 @@ def roots(scatter: Array) -> Array:
     scale = np.sqrt(scatter.diagonal(axis1=1, axis2=2))
     safe = np.where(scale > 0, scale, 1.0)
     eigenvalues, vectors = np.linalg.eigh(scatter / safe[:, :, None] / safe[:, None, :])
-    root: Array = (
-        np.sqrt(np.maximum(eigenvalues, TINY))[:, :, None] * vectors.transpose(0, 2, 1) * scale[:, None, :]
-    )
+    lengths = np.sqrt(np.maximum(eigenvalues, TINY))
+    root: Array = (lengths[:, None] * vectors).transpose(0, 2, 1) * scale[:, None]
     return root
 
 
@@ -176,10 +178,10 @@ def _rotate(columns: Array, p: Pairs, q: Pairs, weights: Array, exponent: float,
 def _candidates(
     a: Array, b: Array, g: Array, weights: Array, exponent: float, search: bool
 ) -> tuple[Array, float]:
-    """Angles (C, P) to try, and the steepest slope: the minorising step, Newton's, and in a search what suits each component alone.
+    """Angles (C, P) to try, and the steepest slope.
 
-    The first replaces φ by its tangent in τp and τq, above φ because it is concave (Flury & Gautschi's inner
-    step), and never goes up.
+    The majorising step, Newton's, and in a search what suits each component alone. The first replaces φ by
+    its tangent in τp and τq, which lies above it (φ is concave): Flury & Gautschi's inner step, never upwards.
     """
     pull = weights * (1 / a - 1 / b)
     slope = 2 * (pull * g).sum(axis=1)

@@ -23,7 +23,8 @@ SHIFTS = (0.0, 0.1, 1.0)
 def newton_rotation(columns: Array, weights: Array, power: int) -> Array | None:
     """The rotation (D, D) that Newton's step asks for; None where the Hessian is not positive definite.
 
-    columns (D, K, D) are those of the Yₖ, weights the cₖ (K,); with power 1 the objective is Σₖ exp(Σⱼ ln τₖⱼ / D).
+    columns (D, K, D) are those of the Yₖ, weights the cₖ (K,); with power 1 the objective is
+    Σₖ exp(Σⱼ ln τₖⱼ / D).
     """
     D = len(columns)
     if D > MAX_FEATURES:
@@ -39,20 +40,19 @@ def newton_rotation(columns: Array, weights: Array, power: int) -> Array | None:
     factor = _positive_factor(hessian)
     if factor is None:
         return None
-    triangle = np.zeros((D, D))
+    triangle: Array = np.zeros((D, D))
     triangle[p, q] = np.linalg.solve(factor.T, np.linalg.solve(factor, -weights @ gradients)) / 2
     half = triangle - triangle.T
     # Cayley's transform: orthogonal, and exp X to second order.
-    rotation: Array = np.linalg.solve(np.eye(D) - half, np.eye(D) + half)
-    return rotation
+    return np.asarray(np.linalg.solve(np.eye(D) - half, np.eye(D) + half), dtype=np.float64)
 
 
 def _positive_factor(hessian: Array) -> Array | None:
-    """The Cholesky factor, of the Hessian with a raised diagonal (Levenberg) where it is not positive definite."""
+    """The Cholesky factor; with the diagonal raised (Levenberg) where there is none."""
     diagonal = np.diag(np.abs(hessian.diagonal()))
     for shift in SHIFTS:
         try:
-            return np.linalg.cholesky(hessian + shift * diagonal)
+            return np.asarray(np.linalg.cholesky(hessian + shift * diagonal), dtype=np.float64)
         except np.linalg.LinAlgError:
             continue
     return None

@@ -1,7 +1,7 @@
 """Volumes λₖ of components that share the rest of their covariance: Σₖ = λₖ C.
 
-Celeux & Govaert (1995) alternate λₖ = tr(C⁻¹Sₖ) / (D Nₖ) with C = Σₖ Sₖ / (λₖ N). Here the second is put into the
-M-step's objective, which leaves, of the precisions wₖ = 1/λₖ = exp θₖ alone,
+Celeux & Govaert (1995) alternate λₖ = tr(C⁻¹Sₖ) / (D Nₖ) with C = Σₖ Sₖ / (λₖ N). Here the second is put into
+the M-step's objective, which leaves, of the precisions wₖ = 1/λₖ = exp θₖ alone,
 
     h(θ) = ln|Σₖ wₖ Sₖ| − Σₖ nₖ θₖ,    nₖ = D Nₖ / N,
 

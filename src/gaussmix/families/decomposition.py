@@ -1,4 +1,7 @@
-"""Volume, shape and orientation of given covariances: Σₖ = λₖ Dₖ diag(Aₖ) Dₖᵀ, |Aₖ| = 1 (Celeux & Govaert 1995)."""
+"""Volume, shape and orientation of given covariances: Σₖ = λₖ Dₖ diag(Aₖ) Dₖᵀ with |Aₖ| = 1.
+
+The decomposition of Banfield & Raftery (1993) and Celeux & Govaert (1995).
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ _ALIKE = Criterion(lambda volumes: float(volumes.sum()), np.ones_like, power=0)
 def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
     """Volume λ (K,), shape A (K, D) and orientation D (K, D, D) of the covariances dense (K, D, D).
 
-    ``orientation`` is the third letter of the family: I, the features themselves; E, one orientation for all, its
-    axes ordered by their mean log variance; V, each its own, its axes by decreasing variance. An axis points to
-    where its largest entry is positive.
+    ``orientation`` is the third letter of the family: I, the features themselves; E, one orientation for all,
+    its axes ordered by their mean log variance; V, each its own, its axes by decreasing variance. An axis
+    points to where its largest entry is positive.
     """
     variances, axes = _ORIENTATIONS[orientation](dense)
     logarithms = np.log(variances)

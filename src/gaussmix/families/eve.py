@@ -1,7 +1,7 @@
 """EVE: volume and orientation equal, shapes variable. Σₖ = λ D Aₖ Dᵀ with |Aₖ| = 1.
 
-With τₖ = diag(Dᵀ Sₖ D): Aₖ = τₖ / |τₖ|^(1/D), λ = Σₖ |τₖ|^(1/D) / N, and D minimises λ (Celeux & Govaert 1995,
-model [λDAₖDᵀ]).
+With τₖ = diag(Dᵀ Sₖ D): Aₖ = τₖ / |τₖ|^(1/D), λ = Σₖ |τₖ|^(1/D) / N, and D minimises λ (Celeux & Govaert
+1995, model [λDAₖDᵀ]).
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """How covariances are stored, whitened and accumulated: spherical, diagonal, tied, full.
 
 The pass over rows sees only whitenings: ``(K, D)`` for axis-parallel components, ``(1, D, D)`` for one matrix
-shared by all, ``(K, D, D)`` for one each. It accumulates second moments of the same shape. `whitening` Wₖ is lower
-triangular with Wₖ Σₖ Wₖᵀ = I, so that the Mahalanobis distance is |Wₖ(x − μₖ)|² and ln|Σₖ| = −2 Σⱼ ln Wₖⱼⱼ.
+shared by all, ``(K, D, D)`` for one each. It accumulates second moments of the same shape. `whitening` Wₖ is
+lower triangular with Wₖ Σₖ Wₖᵀ = I, so that the Mahalanobis distance is |Wₖ(x − μₖ)|² and
+ln|Σₖ| = −2 Σⱼ ln Wₖⱼⱼ.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Structure:
     moment_shape : callable (K, D) -> tuple
         Shape of the second moments that the pass accumulates, and of the whitening.
     whiten : callable (covariances, K, D) -> Array
-        The whitening, in ``moment_shape``. Raises ``numpy.linalg.LinAlgError`` when one is not positive definite.
+        The whitening, in ``moment_shape``. Raises ``numpy.linalg.LinAlgError`` when one is not positive
+        definite.
     dense : callable (covariances, K, D) -> Array (K, D, D)
         The covariances written out in full.
     """

@@ -1,4 +1,4 @@
-"""VEI: axis-parallel, volumes variable, one shape. Σₖ = λₖ A with A diagonal (Celeux & Govaert 1995, [λₖB])."""
+"""VEI: axis-parallel, volumes variable, one shape. Σₖ = λₖ A, A diagonal (Celeux & Govaert 1995, [λₖB])."""
 
 from gaussmix.families import Array, Family, structures
 from gaussmix.families._volume_shape import diagonal_parts, precisions

@@ -5,7 +5,8 @@ from gaussmix.families import Array, Family, structures
 
 def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     """Eq. (8) under Σₖ = λₖ I: the mean of the diagonal of the scatter (K, D), over mass (K,)."""
-    return scatter.mean(axis=1) / mass
+    covariances: Array = scatter.mean(axis=1) / mass
+    return covariances
 
 
 family = Family("VII", structures.spherical, lambda K, D: K, solve)

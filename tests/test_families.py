@@ -1,0 +1,229 @@
+"""Covariance families: their M-steps against reference results, and against what a maximum must satisfy.
+
+tests/data/mstep.json.gz holds, for several data sets and every family, one M-step from hard labels softened
+to 0.9, computed independently (R's mclust, and NumPy where mclust stops early or, in VVE, solves another
+problem).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaussmix.families import NAMES, get
+from gaussmix.families.decomposition import decompose
+
+REFERENCE = json.loads(gzip.decompress((Path(__file__).parent / "data" / "mstep.json.gz").read_bytes()))
+EQUIVARIANT = ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")  # per feature
+SIZES = ((1, 1), (3, 1), (1, 3), (3, 2), (4, 5), (6, 3))  # (K, D)
+
+
+def reference_scatter(dataset, K):
+    rows = np.array(REFERENCE["columns"][dataset]).T
+    labels = np.array([int(c, 16) for c in REFERENCE["labels"][dataset][str(K)]])
+    z = np.where(np.arange(K) == labels[:, None], 0.9 if K > 1 else 1.0, 0.1 / max(K - 1, 1))
+    mass = z.sum(axis=0)
+    residuals = rows[None] - (z.T @ rows / mass[:, None])[:, None]
+    return np.einsum("nk,kni,knj->kij", z, residuals, residuals), mass
+
+
+def random_scatter(seed, K, D):
+    rng = np.random.default_rng(seed)
+    rows = (
+        rng.standard_normal((K, 4 * D + 3, D))
+        @ rng.standard_normal((K, D, D))
+        * np.exp(rng.normal(size=(K, 1, 1)))
+    )
+    return np.einsum("kni,knj->kij", rows, rows), rng.uniform(5, 50, K)
+
+
+def moments(family, scatter):
+    """Scatter (K, D, D) as the family's pass accumulates it."""
+    return {
+        "spherical": lambda: np.einsum("kii->ki", scatter).copy(),
+        "diagonal": lambda: np.einsum("kii->ki", scatter).copy(),
+        "tied": lambda: scatter.sum(axis=0, keepdims=True),
+        "full": lambda: scatter,
+    }[family.structure.name]()
+
+
+def solved(name, scatter, mass, previous=None):
+    family = get(name)
+    K, D = scatter.shape[:2]
+    covariances = family.solve(moments(family, scatter), mass, previous)
+    assert covariances.shape == family.structure.shape(K, D)
+    family.structure.whiten(covariances, K, D)
+    return family.structure.dense(covariances, K, D)
+
+
+def objective(dense, scatter, mass):
+    """Σₖ Nₖ ln|Σₖ| + tr(Σₖ⁻¹ Sₖ)."""
+    logs = np.linalg.slogdet(dense)[1]
+    return float(mass @ logs + np.trace(np.linalg.solve(dense, scatter), axis1=1, axis2=2).sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reference_m_steps(name):
+    runs = [run for run in REFERENCE["runs"] if run["family"] == name]
+    assert len(runs) >= 13
+    for run in runs:
+        scatter, mass = reference_scatter(run["dataset"], run["K"])
+        dense = solved(name, scatter, mass)
+        expected = np.array(run["covariances"])
+        np.testing.assert_allclose(dense, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+        assert objective(dense, scatter, mass) <= run["objective"] + 1e-8
+
+
+def test_number_of_parameters():
+    for name, K, D, expected in REFERENCE["parameters"]:
+        assert get(name).n_parameters(K, D) == expected, (name, K, D)
+
+
+def directions(letters, dense):
+    """Tangents (M, K, D, D) of the family at covariances: volumes, shapes, orientations."""
+    K, D = dense.shape[:2]
+    volume, shape, axes = decompose(dense, letters[2])
+    variances = volume[:, None] * shape
+    each = np.eye(K)
+    tangents = []
+
+    def add(letter, change):
+        for group in np.ones((1, K)) if letter == "E" else each:
+            tangents.append(group[:, None, None] * change)
+
+    add(letters[0], dense)
+    if letters[1] != "I":
+        for j in range(1, D):
+            log_change = np.eye(D)[j] - np.eye(D)[0]
+            add(letters[1], (axes * (variances * log_change)[:, None, :]) @ axes.transpose(0, 2, 1))
+    if letters[2] != "I":
+        for p in range(D):
+            for q in range(p):
+                twist = np.zeros((D, D))
+                twist[p, q], twist[q, p] = 1, -1
+                inner = twist * variances[:, None, :] - variances[:, :, None] * twist
+                add(letters[2], axes @ inner @ axes.transpose(0, 2, 1))
+    return tangents
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("K", "D"), SIZES)
+def test_stationary(name, K, D):
+    """The objective's derivative along the family vanishes: Σₖ tr(Gₖ ∂Σₖ), Gₖ = Nₖ Σₖ⁻¹ − Σₖ⁻¹ Sₖ Σₖ⁻¹."""
+    scatter, mass = random_scatter(1, K, D)
+    dense = solved(name, scatter, mass)
+    precision = np.linalg.inv(dense)
+    gradient = mass[:, None, None] * precision - precision @ scatter @ precision
+    for tangent in directions(name, dense):
+        slope = np.einsum("kij,kji->", gradient, tangent)
+        size = np.abs(np.einsum("kij,kjl->kil", precision, tangent)).sum()
+        assert abs(slope) <= 1e-8 * mass.sum() * max(size, 1e-300)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_structure(name):
+    scatter, mass = random_scatter(2, 4, 3)
+    dense = solved(name, scatter, mass)
+    volume, shape, axes = decompose(dense, name[2])
+    np.testing.assert_allclose(
+        (axes * (volume[:, None] * shape)[:, None]) @ axes.transpose(0, 2, 1), dense, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(np.prod(shape, axis=1), 1)
+    np.testing.assert_allclose(axes @ axes.transpose(0, 2, 1), np.eye(3) + 0 * axes, atol=1e-12)
+    if name[0] == "E":
+        np.testing.assert_allclose(volume, volume[0])
+    if name[1] != "V":
+        np.testing.assert_allclose(shape, shape[[0] * 4])
+    if name[1] == "I":
+        np.testing.assert_allclose(shape, 1)
+    if name[2] != "V":
+        assert np.array_equal(axes, axes[[0] * 4])
+    if name[2] == "I":
+        assert np.array_equal(axes[0], np.eye(3))
+    if name[2] == "V":
+        assert np.all(np.diff(shape, axis=1) <= 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(derandomize=True, deadline=None, max_examples=15)
+@given(seed=st.integers(0, 10**6), size=st.sampled_from(SIZES))
+def test_never_worse_than_previous(name, seed, size):
+    """From the solution of unrelated scatter, the M-step goes down, and its own solution is a fixed point."""
+    family = get(name)
+    K, D = size
+    other, other_mass = random_scatter(seed + 1, K, D)
+    previous = family.solve(moments(family, other), other_mass, None)
+    scatter, mass = random_scatter(seed, K, D)
+    after = family.solve(moments(family, scatter), mass, previous)
+    again = family.solve(moments(family, scatter), mass, after)
+    before, now, then = (
+        objective(family.structure.dense(c, K, D), scatter, mass) for c in (previous, after, again)
+    )
+    assert now <= before + 1e-10 * abs(before)
+    assert then <= now + 1e-10 * abs(now)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [2.0**-990, 2.0**930])
+def test_common_scale(name, scale):
+    scatter, mass = random_scatter(3, 3, 4)
+    dense = solved(name, scatter, mass)
+    np.testing.assert_allclose(
+        solved(name, scatter * scale, mass) / scale, dense, rtol=1e-9, atol=1e-9 * dense.max()
+    )
+
+
+@pytest.mark.parametrize("name", EQUIVARIANT)
+def test_scale_per_feature(name):
+    scatter, mass = random_scatter(4, 3, 4)
+    scale = np.array([2.0**-26, 1, 2.0**13, 2.0**26])
+    scale = scale[:, None] * scale
+    np.testing.assert_allclose(
+        solved(name, scatter * scale, mass) / scale, solved(name, scatter, mass), rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ["EII", "EEI", "VEI", "EEE", "VEE", "EEV", "VEV", "VII"])
+def test_singular_components_where_a_maximum_exists(name):
+    scatter, mass = random_scatter(5, 3, 3)
+    scatter[0] = np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])  # on a line
+    assert np.all(np.isfinite(solved(name, scatter, mass)))
+
+
+@pytest.mark.parametrize("name", ["EII", "EEI", "EVI", "EEE", "EVE", "EEV", "EVV"])
+def test_a_component_without_scatter_takes_the_common_volume(name):
+    scatter, mass = random_scatter(6, 3, 3)
+    scatter[1] = 0
+    assert np.all(np.isfinite(solved(name, scatter, mass)))
+
+
+@pytest.mark.parametrize("name", ["VII", "VEI", "VVI", "VEE", "VVE", "VEV", "VVV"])
+def test_a_component_without_scatter_collapses_where_volumes_vary(name):
+    scatter, mass = random_scatter(6, 3, 3)
+    scatter[1] = 0
+    with pytest.raises(np.linalg.LinAlgError):
+        solved(name, scatter, mass)
+
+
+def test_volumes_that_tend_to_zero_are_refused():
+    """Component 0 has only feature 0, component 1 hardly needs it: its volume wants to vanish."""
+    scatter = np.array([[1.0, 0.0], [1.0, 1.0]])
+    with pytest.raises(np.linalg.LinAlgError):
+        get("VEI").solve(scatter, np.array([5.0, 5.0]), None)
+
+
+def test_orientation_weighs_components_by_precision():
+    """VVE: a component of tiny volume pulls as hard as one of its mass, so D follows both."""
+    angle = 0.3
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    large = np.diag([100.0, 50.0]) * 1e6
+    small = turn @ np.diag([10.0, 0.01]) @ turn.T
+    dense = solved("VVE", np.stack([large, small]), np.array([10.0, 10.0]))
+    axes = decompose(dense, "E")[2][0]
+    assert np.abs(axes.T @ turn).max(axis=0).min() > 0.999
