@@ -169,6 +169,38 @@ def test_never_worse_than_previous(name, seed, size):
     assert then <= now + 1e-10 * abs(now)
 
 
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+def test_one_pair_of_axes_is_searched_through(name):
+    """With two features the common orientation is the best of all angles, wherever it starts."""
+    for seed in range(10):
+        scatter, mass = random_scatter(seed, 4, 2)
+        turns = np.linspace(0, np.pi / 2, 721)
+        cos, sin = np.cos(turns), np.sin(turns)
+        axes = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
+        logs = np.log(np.einsum("aij,kil,alj->akj", axes, scatter, axes)).sum(axis=2)
+        lowest = (
+            logs @ mass if name == "VVE" else 2 * mass.sum() * np.log(np.exp(logs / 2).sum(axis=1))
+        ).min()
+        previous = solved(name, random_scatter(seed + 100, 4, 2)[0], mass)
+        for start in (None, previous):
+            reached = float(mass @ np.linalg.slogdet(solved(name, scatter, mass, start))[1])
+            divisor = mass if name == "VVE" else np.full(4, mass.sum())
+            assert reached + 2 * mass @ np.log(divisor) <= lowest + 1e-9 * abs(lowest)
+
+
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+@pytest.mark.parametrize("dimension", [3, 6])
+def test_no_worse_than_the_pooled_axes(name, dimension):
+    scatter, mass = random_scatter(8, 4, dimension)
+    axes = np.linalg.eigh(scatter.sum(axis=0))[1]
+    turned = np.einsum("kii->ki", axes.T @ scatter @ axes)
+    pooled = (axes * get(name[:2] + "I").solve(turned, mass, None)[:, None]) @ axes.T
+    previous = solved(name, random_scatter(9, 4, dimension)[0], mass)
+    for start in (None, previous):
+        dense = solved(name, scatter, mass, start)
+        assert objective(dense, scatter, mass) <= objective(pooled, scatter, mass)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [2.0**-990, 2.0**930])
 def test_common_scale(name, scale):

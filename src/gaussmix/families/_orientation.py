@@ -181,7 +181,8 @@ def _candidates(
     """Angles (C, P) to try, and the steepest slope.
 
     The majorising step, Newton's, and in a search what suits each component alone. The first replaces φ by
-    its tangent in τp and τq, which lies above it (φ is concave): Flury & Gautschi's inner step, never upwards.
+    its tangent in τp and τq, which lies above φ, a concave function: Flury & Gautschi's inner step. It never
+    goes up.
     """
     pull = weights * (1 / a - 1 / b)
     slope = 2 * (pull * g).sum(axis=1)
