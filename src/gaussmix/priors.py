@@ -38,12 +38,19 @@ class PseudoRows:
     constant: NDArray[np.bool_]
 
     def add_to(self, scatter: Array, mass: Array) -> tuple[Array, Array]:
-        """S_k + νR and N_k + ν, ``scatter`` in its moment shape (a shared one gains K·ν·R)."""
+        """S_k + νR and N_k + ν, ``scatter`` in its moment shape (a shared one gains K·ν·R).
+
+        A feature without spread gains (N_k + ν)·R_jj instead, so that its variance is R_jj everywhere:
+        νR_jj over N_k + ν would be smaller in a larger component, which then draws in the rows of others.
+        """
         if self.count == 0:
             return scatter, mass
-        shared = len(mass) / len(scatter)
-        pseudo = shared * self.count * self.variances
-        return scatter + (pseudo if scatter.ndim == 2 else np.diag(pseudo)), mass + self.count
+        counted = mass + self.count
+        shared = len(mass) // len(scatter)
+        counts = np.full((len(scatter), len(self.variances)), shared * self.count)
+        counts[:, self.constant] = counted.reshape(len(scatter), shared).sum(axis=1, keepdims=True)
+        pseudo = counts * self.variances
+        return scatter + (pseudo if scatter.ndim == 2 else pseudo[:, :, None] * np.eye(pseudo.shape[1])), counted
 
     def penalty(self, whitening: Array, n_components: int) -> float:
         """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], from W_k: ln|Σ| = −2 Σ_j ln W_jj and Σ⁻¹ = WᵀW. In nats."""
