@@ -285,6 +285,41 @@ class Mixture:
             rows[labels == k] = self.means[k] + rows[labels == k] @ root.T
         return rows, labels
 
+    def marginal(self, features: Sequence[int], noise_density: float | None = None) -> Mixture:
+        """The mixture of some features, the others integrated out: p(x_F) = Σ_k π_k N(x_F | μ_kF, Σ_kFF).
+
+        Parameters
+        ----------
+        features : sequence of int
+            F, positions of distinct features, in the order wanted.
+        noise_density : float, optional
+            1/V of the noise component over these features; the model knows its volume over all features only.
+
+        Returns
+        -------
+        Mixture
+            Of family VVV, with K components and len(F) features.
+
+        Raises
+        ------
+        ParameterError
+            ``features`` is not that, or there is a noise component and no ``noise_density``.
+        """
+        index = [int(j) for j in features]
+        if not index or len(set(index)) != len(index) or not set(index) <= set(range(self.n_features)):
+            last = self.n_features - 1
+            raise ParameterError(f"features must be distinct positions from 0 to {last}, got {index}.")
+        if self.has_noise and noise_density is None:
+            raise ParameterError("the noise component's volume over some features is unknown; give noise_density.")
+        return Mixture(
+            weights=self.weights,
+            means=self.means.take(index, axis=1),
+            covariances=self.full_covariances.take(index, axis=1).take(index, axis=2),
+            noise_weight=self.noise_weight,
+            noise_density=noise_density if self.has_noise and noise_density is not None else 0.0,
+            feature_names=None if self.feature_names is None else [self.feature_names[j] for j in index],
+        )
+
     def _rows(self, X: ArrayLike) -> Array:
         """``X`` as rows that this mixture can evaluate; selects the named columns of a data frame."""
         from gaussmix.rows import as_rows
