@@ -1,7 +1,8 @@
 """The door to the native code: the signatures of `gaussmix.reference`, arrays in, arrays out.
 
-float32 rows are computed in float32 within a tile of rows and summed in float64; where the parameters leave the
-range in which squares of float32 are safe, the same rows are computed in float64.
+float32 rows are computed in float32 within a tile of rows and summed in float64; where the parameters or weights
+leave the range in which squares of float32 are safe, or a row lies so far out that one overflows, the same rows are
+computed in float64.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import _kernel
+from gaussmix.errors import ParameterError
 from gaussmix.reference import Sums
 
 Array = NDArray[np.float64]
 
-# Squares of residuals and of whitened residuals stay within float32 between these.
+# Squares of residuals and of whitened residuals stay within float32 between these; weights times them too.
 SINGLE_RANGE = (1e-12, 1e12)
 
 
@@ -37,12 +39,18 @@ def fold(
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-    mass, first, second = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
-    single = _fits_single(rows, means, whitening)
-    scalars = _kernel.fold(
-        rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, mass, first, second
-    )
-    return mass, first, second, *scalars
+
+    def sums(single: bool) -> Sums:
+        mass, first, second = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
+        scalars = _kernel.fold(
+            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, mass, first, second
+        )
+        return mass, first, second, *scalars
+
+    if not _fits_single(rows, row_weights, means, whitening):
+        return sums(False)
+    quick = sums(True)
+    return quick if all(np.all(np.isfinite(each)) for each in quick) else sums(False)
 
 
 def evaluate(
@@ -57,18 +65,26 @@ def evaluate(
     """ln p(x_n) (N,), the component of largest γ (N,) (K: noise), and γ (N, K + 1) if wanted."""
     log_density, labels = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
     gamma = np.empty((len(rows), len(means) + 1)) if responsibilities else None
-    single = _fits_single(rows, means, whitening)
-    _kernel.evaluate(
-        rows, log_weights, means, whitening, log_noise, n_threads, single, log_density, labels, gamma
-    )
+
+    def fill(single: bool) -> None:
+        _kernel.evaluate(
+            rows, log_weights, means, whitening, log_noise, n_threads, single, log_density, labels, gamma
+        )
+
+    single = _fits_single(rows, None, means, whitening)
+    fill(single)
+    if single and not np.all(np.isfinite(log_density)):
+        fill(False)
     return log_density, labels, gamma
 
 
-def _fits_single(rows: Array, means: Array, whitening: Array) -> bool:
-    """Whether to compute in float32: the rows are, and the parameters are within its range."""
+def _fits_single(rows: Array, row_weights: Array | None, means: Array, whitening: Array) -> bool:
+    """Whether to compute in float32: the rows are, and parameters and weights are within its range."""
     if rows.dtype != np.float32:
         return False
     smallest, largest = SINGLE_RANGE
+    if row_weights is not None and not smallest < row_weights.max(initial=0.0) < largest:
+        return False
     diagonal = whitening if whitening.ndim == 2 else np.diagonal(whitening, axis1=1, axis2=2)
     return bool(
         smallest < diagonal.min() and np.abs(whitening).max() < largest and np.abs(means).max() < largest
@@ -76,7 +92,15 @@ def _fits_single(rows: Array, means: Array, whitening: Array) -> bool:
 
 
 def thread_count(n_jobs: int | None = None) -> int:
-    """How many threads a fold may use: ``n_jobs``, or (None, negative) what affinity and OMP_NUM_THREADS leave."""
+    """How many threads a fold may use: ``n_jobs``, or (None, negative) what affinity and OMP_NUM_THREADS leave.
+
+    Raises
+    ------
+    ParameterError
+        ``n_jobs`` is 0.
+    """
+    if n_jobs == 0:
+        raise ParameterError("n_jobs must not be 0; None or -1 uses every processor that the process may use.")
     available = len(os.sched_getaffinity(0))
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:

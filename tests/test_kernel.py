@@ -1,0 +1,469 @@
+"""The native kernel against its oracle: structures, sizes, memory layouts, threads and instruction sets."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from gaussmix import Mixture, _kernel, kernel, reference
+
+LEVELS = _kernel.instruction_sets()
+STRUCTURES = ("diagonal", "tied", "full")
+# Of the sum of magnitudes that were added; of max(1, |ln p|) for log densities.
+DOUBLE, SINGLE = 1e-12, 1e-5
+
+
+class Problem(NamedTuple):
+    """Arguments of a fold but the threads."""
+
+    rows: np.ndarray
+    row_weights: np.ndarray | None
+    log_weights: np.ndarray
+    means: np.ndarray
+    whitening: np.ndarray
+    log_noise: float
+
+    @property
+    def parameters(self):
+        return self[2:]
+
+
+def problem(N, D, K, structure, weighted=False, noise=False, seed=0):
+    """Overlapping components, so that most responsibilities are neither 0 nor 1."""
+    rng = np.random.default_rng([seed, N, D, K])
+    means = rng.normal(size=(K, D)) * 2 / math.sqrt(D)
+    if structure == "diagonal":
+        whitening = np.exp(rng.normal(size=(K, D)) * 0.3)
+        roots = whitening[:, :, None] * np.eye(D)
+    else:
+        roots = np.tril(rng.normal(size=(1 if structure == "tied" else K, D, D)) * 0.3 / math.sqrt(D), -1)
+        roots += np.exp(rng.normal(size=roots.shape[:2]) * 0.3)[:, :, None] * np.eye(D)
+        whitening = roots
+    labels = rng.integers(K, size=N)
+    scales = np.linalg.inv(roots)[labels if len(roots) > 1 else 0 * labels]
+    rows = means[labels] + np.einsum("nij,nj->ni", scales, rng.normal(size=(N, D)))
+    row_weights = rng.exponential(size=N) * (rng.random(N) < 0.9) if weighted else None
+    log_weights = np.log(rng.dirichlet(np.full(K, 5.0)) * (0.9 if noise else 1.0))
+    typical = float(np.median(reference.evaluate(rows[:50], log_weights, means, whitening)[0]))
+    log_noise = math.log(0.1) + typical
+    return Problem(rows, row_weights, log_weights, means, whitening, log_noise if noise else -math.inf)
+
+
+def fold_scales(p):
+    """What the errors of the six sums are measured in: the sums of the magnitudes."""
+    log_density, _, gamma = reference.evaluate(p.rows, *p.parameters)
+    weights = np.ones(len(p.rows)) if p.row_weights is None else p.row_weights
+    gamma = gamma * weights[:, None]
+    residuals = [np.abs(p.rows.astype(np.float64) - mean) for mean in p.means]
+    first = np.stack([gamma[:, k] @ r for k, r in enumerate(residuals)])
+    if p.whitening.ndim == 2:
+        second = np.stack([gamma[:, k] @ r**2 for k, r in enumerate(residuals)])
+    else:
+        second = np.stack([(r * gamma[:, [k]]).T @ r for k, r in enumerate(residuals)])
+        second = second if len(p.whitening) == len(p.means) else second.sum(axis=0, keepdims=True)
+    mass = gamma.sum(axis=0)
+    return mass[:-1], first, second, mass[-1], weights.sum(), weights @ np.maximum(1, np.abs(log_density))
+
+
+def assert_folds_agree(got, p, tolerance):
+    expected, scales = reference.fold(*p), fold_scales(p)
+    # A tiny share of everything, so that responsibilities below e^-690 (float32: e^-80) may be zero.
+    negligible = 1e-290 if tolerance == DOUBLE else 1e-30
+    names = ("mass", "first", "second", "noise mass", "weight", "L")
+    for name, ours, theirs, scale in zip(names, got, expected, scales, strict=True):
+        error = np.abs(np.asarray(ours) - theirs)
+        allowed = tolerance * np.asarray(scale) + negligible * np.max(scale)
+        assert np.all(error <= allowed), (name, np.max(error / np.maximum(allowed, 1e-300)) * tolerance)
+
+
+def check(p, tolerance=DOUBLE, n_threads=1):
+    assert_folds_agree(kernel.fold(*p, n_threads), p, tolerance)
+    log_density, labels, gamma = kernel.evaluate(p.rows, *p.parameters, n_threads)
+    expected, best, responsibilities = reference.evaluate(p.rows, *p.parameters)
+    scale = np.maximum(1, np.abs(expected))
+    assert np.all(np.abs(log_density - expected) <= tolerance * scale)
+    # ln gamma is a difference of logarithms: its error is theirs.
+    assert np.all(np.abs(gamma - responsibilities) <= 10 * tolerance * scale[:, None])
+    np.testing.assert_allclose(gamma.sum(axis=1), 1, rtol=0, atol=10 * tolerance)
+    second, largest = np.partition(responsibilities, -2, axis=1)[:, -2:].T
+    assert np.all((labels == best) | (largest - second <= 20 * tolerance * scale))
+
+
+@pytest.fixture(params=LEVELS)
+def level(request, monkeypatch):
+    monkeypatch.setenv("GAUSSMIX_SIMD", request.param)
+    assert _kernel.instruction_set() == request.param
+    return request.param
+
+
+# ---- the same numbers as the oracle ------------------------------------------------------------------------
+
+
+def test_same_signatures_as_the_oracle():
+    assert inspect.signature(kernel.fold) == inspect.signature(reference.fold)
+    assert inspect.signature(kernel.evaluate) == inspect.signature(reference.evaluate)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 31, 70])
+def test_every_width(level, structure, D):
+    for K, weighted, noise in ((1, False, False), (3, True, False), (4, False, True), (2, True, True)):
+        check(problem(157, D, K, structure, weighted, noise))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_many_components(level, structure):
+    for K in (5, 16, 39, 40):
+        check(problem(90, 3, K, structure, weighted=True, noise=True))
+    check(problem(131, 33, 40, structure))
+
+
+@pytest.mark.parametrize(("D", "tile"), [(1, 512), (4, 512), (5, 256), (16, 256), (17, 128)])
+def test_sizes_around_a_tile(level, D, tile):
+    for N in (1, 2, 3, 7, 8, 9, tile - 1, tile, tile + 1, 2 * tile, 3 * tile + 5):
+        check(problem(N, D, 2, "full", weighted=N % 2 == 1, noise=N % 3 == 0))
+
+
+# More components than a tile of the usual size holds: it shrinks, at 2000 to its least.
+@pytest.mark.parametrize(("D", "K"), [(1, 200), (2, 2000)])
+def test_tiles_that_shrink(level, D, K):
+    check(problem(140, D, K, "diagonal", weighted=True))
+
+
+# Rows per chunk at 2e6 operations: 8192 here, 128 there. N spans several chunks and ends inside one.
+@pytest.mark.parametrize(("N", "D", "K"), [(5 * 8192 + 77, 2, 3), (900, 70, 40)])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_several_chunks(structure, N, D, K):
+    p = problem(N, D, K, structure, weighted=True, noise=True)
+    assert_folds_agree(kernel.fold(*p, 2), p, DOUBLE)
+
+
+# ---- float32 -----------------------------------------------------------------------------------------------
+
+
+def singly(p):
+    return p._replace(rows=p.rows.astype(np.float32))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 7, 11, 16, 17, 70])
+def test_float32_rows(level, structure, D):
+    for K, weighted, noise in ((1, False, False), (4, True, True)):
+        check(singly(problem(700, D, K, structure, weighted, noise)), SINGLE)
+
+
+def test_float32_rows_far_from_zero(level):
+    """Residuals are formed without rounding the mean: 1e4 standard deviations away, as good as near zero."""
+    p = problem(600, 3, 2, "full", weighted=True)
+    check(singly(p._replace(rows=p.rows + 1e4, means=p.means + 1e4)), SINGLE)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-16, 1e16, 1e30])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_float32_rows_of_extreme_scale(structure, scale):
+    """Their squares leave float32, so they are computed in float64."""
+    p = problem(300, 5, 3, structure, weighted=True)
+    p = singly(p._replace(rows=p.rows * scale, means=p.means * scale, whitening=p.whitening / scale))
+    check(p, DOUBLE)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_float32_rows_far_beyond_ordinary_components(level, structure):
+    """The square of the distance overflows float32, though the log density is an ordinary double."""
+    p = problem(64, 5, 3, structure)
+    p.rows[3] = 1e25
+    p.rows[40, 2] = -3e38
+    p = singly(p)
+    log_density = kernel.evaluate(p.rows, *p.parameters)[0]
+    assert np.all(np.isfinite(log_density))
+    np.testing.assert_allclose(log_density, reference.evaluate(p.rows, *p.parameters)[0], rtol=1e-5)
+    assert_folds_agree(kernel.fold(*p), p, SINGLE)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-30, 1e30, 1e60])
+def test_float32_rows_with_weights_of_any_scale(scale):
+    p = singly(problem(300, 3, 2, "full", weighted=True))
+    check_scaled = p._replace(row_weights=p.row_weights * scale)
+    assert_folds_agree(kernel.fold(*check_scaled), check_scaled, SINGLE)
+
+
+# ---- memory layouts ----------------------------------------------------------------------------------------
+
+
+def layouts(rows):
+    """The same rows, differently in memory."""
+    N, D = rows.shape
+    wide, tall = np.full((N, 2 * D + 1), np.nan, rows.dtype), np.full((3 * N, D), np.nan, rows.dtype)
+    wide[:, 1::2], tall[::3] = rows, rows
+    return {
+        "Fortran": np.asfortranarray(rows),
+        "every second column": wide[:, 1::2],
+        "every third row": tall[::3],
+        "reversed": np.ascontiguousarray(rows[::-1, ::-1])[::-1, ::-1],
+        "Fortran, sliced": np.asfortranarray(tall)[::3],
+        "columns of a wider table": np.hstack([rows, rows])[:, D:],
+    }
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("D", [1, 3, 7, 20])
+@pytest.mark.parametrize("single", [False, True])
+def test_layout_changes_no_bit(level, structure, D, single):
+    p = problem(700, D, 3, structure, weighted=True)
+    p = singly(p) if single else p
+    expected = kernel.fold(*p)
+    density = kernel.evaluate(p.rows, *p.parameters)
+    for name, rows in layouts(p.rows).items():
+        assert np.array_equal(rows, p.rows)
+        assert same_bits(kernel.fold(rows, *p[1:]), expected), name
+        assert same_bits(kernel.evaluate(rows, *p.parameters), density), name
+
+
+def test_repeated_memory():
+    """One row seen many times through a stride of zero, and a table that may not be written."""
+    p = problem(40, 3, 2, "full")
+    once = np.broadcast_to(p.rows[0], (40, 3))
+    assert same_bits(kernel.fold(once, *p[1:]), kernel.fold(once.copy(), *p[1:]))
+    p.rows.flags.writeable = False
+    check(p)
+
+
+def same_bits(left, right):
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(left, right, strict=True))
+
+
+def test_no_copy_of_the_rows(fresh_python):
+    """64 MB of rows inside a table of 128 MB: neither fold nor log densities take a tenth of that."""
+    code = """
+import numpy as np
+from gaussmix import Mixture
+def peak():
+    status = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(status["VmHWM"].split()[0]) // 1024
+table = np.random.default_rng(0).standard_normal((1_000_000, 16))
+rows = table[:, ::2]
+means = np.arange(24.0).reshape(3, 8) / 8
+full = np.stack([np.eye(8)] * 3)
+for name, covariances in (("full", full), ("diag", np.ones((3, 8))), ("tied", np.eye(8))):
+    mixture = Mixture(weights=[0.2, 0.3, 0.5], means=means, covariances=covariances, covariance_type=name)
+    mixture.fold(rows[:1000], None, 2)
+    before = peak()
+    for weights in (None, np.ones(1_000_000)):
+        before = max(before, peak()) if weights is None else peak() + 8
+        mixture.fold(rows, weights, 2)
+        print(peak() - before)
+before = peak()
+mixture.log_density(rows)
+print(peak() - before - 16)
+"""
+    grown = [int(line) for line in fresh_python(code).splitlines()]
+    assert len(grown) == 7
+    assert max(grown) < 6
+
+
+# ---- threads -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize(("N", "D", "K"), [(50_001, 2, 3), (40_000, 1, 1), (3_001, 17, 5), (1_200, 70, 20)])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_threads_change_no_bit(structure, N, D, K, single):
+    p = problem(N, D, K, structure, weighted=True, noise=True)
+    p = singly(p) if single else p
+    alone = kernel.fold(*p, 1), kernel.evaluate(p.rows, *p.parameters, 1)
+    for n_threads in range(2, 9):
+        assert same_bits(kernel.fold(*p, n_threads), alone[0]), n_threads
+    assert same_bits(kernel.evaluate(p.rows, *p.parameters, 5), alone[1])
+
+
+def test_thread_count(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [kernel.thread_count(n) for n in (None, -1, -2, -12, -40, 1, 20)] == [12, 12, 11, 1, 1, 1, 20]
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert [kernel.thread_count(n) for n in (None, -1, -2, 20)] == [4, 4, 3, 20]
+    with pytest.raises(ValueError, match="n_jobs"):
+        kernel.thread_count(0)
+
+
+# ---- Ctrl-C ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("work", ["fold", "evaluate"])
+def test_interrupt_within_a_pass(interrupted, work):
+    """One pass of many seconds, with a thread beside the caller's: it ends at once, as KeyboardInterrupt."""
+    interrupted(f"""
+import numpy as np
+from gaussmix import kernel
+rng = np.random.default_rng(0)
+rows = np.broadcast_to(rng.standard_normal(100), (4_000_000, 100))
+problem = np.full(200, -np.log(200)), rng.standard_normal((200, 100)), np.stack([np.eye(100)] * 200)
+print("ready", flush=True)
+if {work!r} == "fold":
+    kernel.fold(rows, None, *problem, n_threads=2)
+else:
+    kernel.evaluate(rows, *problem, n_threads=2, responsibilities=False)
+""")
+
+
+# ---- the ends of the range ---------------------------------------------------------------------------------
+
+
+def test_subnormal_responsibilities(level):
+    """ln γ from −700 to −744: γ is rounded to the nearest multiple of 5e-324, not lost."""
+    logs = np.linspace(-700, -744, 353)
+    # Unit variances, means 0 and 100, π equal: ln γ of the second is 100 x − 5000 to first order.
+    rows = ((logs + 5000) / 100)[:, None]
+    mixture = Mixture(
+        weights=[0.5, 0.5], means=[[0.0], [100.0]], covariances=[1.0, 1.0], covariance_type="spherical"
+    )
+    gamma = mixture.responsibilities(rows)[:, 1]
+    exact = np.array([math.exp(100 * x - 5000) for x in rows[:, 0]])
+    oracle = reference.evaluate(rows, np.log(mixture.weights), mixture.means, mixture.whitening)[2][:, 1]
+    for ours in (gamma, oracle):
+        assert np.all(np.abs(ours - exact) <= 5e-324 + 1e-11 * exact)
+        assert ours[-1] > 0
+
+
+def test_densities_that_underflow(level):
+    """1e3 to 1e140 standard deviations away: exact responsibilities, finite log densities."""
+    mixture = Mixture(
+        weights=[0.25, 0.75], means=np.zeros((2, 2)), covariances=[1.0, 1.0], covariance_type="VII"
+    )
+    rows = np.array([[1e3, 0], [1e8, -1e8], [1e100, 2], [-1e140, 1e140]])
+    # Equal components: the responsibilities are the weights wherever one stands, up to the rounding of ln p.
+    log_density = mixture.log_density(rows)
+    np.testing.assert_allclose(log_density, -math.log(2 * math.pi) - 0.5 * (rows**2).sum(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(mixture.responsibilities(rows)[0], [0.25, 0.75], rtol=1e-9)
+    means = [[-1.0, 0.0], [1.0, 0.0]]
+    apart = Mixture(weights=[0.5, 0.5], means=means, covariances=[1.0, 1.0], covariance_type="VII")
+    np.testing.assert_array_equal(apart.responsibilities([[1e3, 0.0], [-1e3, 0.0]]), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(apart.classify([[1e3, 0.0], [-1e3, 0.0]]), [1, 0])
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("D", [1, 3, 6])
+def test_infinitely_far(level, structure, D):
+    """Beyond 1e154 standard deviations the square of the distance overflows: −inf, never NaN."""
+    shape = {"full": (2, 1, 1), "tied": (1, 1)}.get(structure)
+    if shape is None:
+        covariances = np.full((2, D) if structure == "diag" else 2, 1e-30)
+    else:
+        covariances = np.tile(1e-30 * np.eye(D), shape)
+    means = np.arange(2.0 * D).reshape(2, D)
+    mixture = Mixture(weights=[0.5, 0.5], means=means, covariances=covariances, covariance_type=structure)
+    rows = np.zeros((5, D))
+    rows[1], rows[3, 0] = 1e150, -1e150
+    log_density, labels, gamma = mixture.evaluate(rows)
+    np.testing.assert_array_equal(np.isneginf(log_density), [False, True, False, True, False])
+    assert not np.isnan(gamma).any()
+    assert set(labels) <= {0, 1}
+    statistics = mixture.fold(rows)
+    assert statistics.log_likelihood == -math.inf
+    for sums in (statistics.mass, statistics.first, statistics.second):
+        assert not np.isnan(sums).any()
+
+
+def test_weight_of_zero(level):
+    """π_k = 0: the component takes nothing, and no NaN comes of ln 0."""
+    p = problem(300, 3, 3, "full")
+    p.log_weights[1] = -math.inf
+    mass, first, _, _, _, log_likelihood = kernel.fold(*p)
+    assert mass[1] == 0
+    assert np.all(first[1] == 0)
+    kept = [0, 2]
+    others = p._replace(log_weights=p.log_weights[kept], means=p.means[kept], whitening=p.whitening[kept])
+    assert log_likelihood == pytest.approx(reference.fold(*others)[-1], rel=1e-13)
+
+
+def test_rows_of_weight_zero_count_for_nothing(level):
+    """Even where their density is zero: 0 · (−inf) is 0 here."""
+    p = problem(50, 2, 2, "full")
+    far = p._replace(rows=np.vstack([p.rows, [[1e160, 1e160]]]), row_weights=np.append(np.ones(50), 0.0))
+    for ours, theirs in zip(kernel.fold(*far), kernel.fold(*p), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)
+
+
+def test_exponential_and_logarithm(level):
+    """Two equal components at known log odds: γ and ln p are exp and log of them, nearly to the last bit."""
+    odds = np.concatenate([np.linspace(0, 40, 4001), np.linspace(40, 700, 1001)])
+    gamma, log_density = np.empty(len(odds)), np.empty(len(odds))
+    for i, value in enumerate(odds):  # one feature at 0, so that only the constants differ
+        weights, zeros = np.array([0.0, -value]), np.zeros((2, 1))
+        densities, _, responsibilities = kernel.evaluate(zeros[:1], weights, zeros, np.ones((2, 1)))
+        log_density[i], gamma[i] = densities[0], responsibilities[0, 1]
+    exact = np.exp(-odds)
+    # The constants themselves are rounded: ln γ to half a unit of its last place, twice.
+    assert np.all(np.abs(gamma / (exact / (1 + exact)) - 1) <= 1e-15 + 2.3e-16 * odds)
+    np.testing.assert_allclose(log_density + 0.5 * math.log(2 * math.pi), np.log1p(exact), rtol=0, atol=5e-16)
+
+
+# ---- the door ----------------------------------------------------------------------------------------------
+
+
+def test_unknown_instruction_set(monkeypatch):
+    monkeypatch.setenv("GAUSSMIX_SIMD", "mmx")
+    p = problem(5, 2, 1, "full")
+    with pytest.raises(ValueError, match=r"GAUSSMIX_SIMD=mmx is not an instruction set .*; it has baseline"):
+        kernel.fold(*p)
+    with pytest.raises(ValueError, match="GAUSSMIX_SIMD=mmx"):
+        kernel.evaluate(p.rows, *p.parameters)
+
+
+def test_choice_of_instruction_set(monkeypatch):
+    monkeypatch.delenv("GAUSSMIX_SIMD", raising=False)
+    assert LEVELS[0] == "baseline"
+    assert _kernel.instruction_set() == [name for name in LEVELS if name != "avx512"][-1]
+    monkeypatch.setenv("GAUSSMIX_SIMD", "")
+    assert _kernel.instruction_set() == [name for name in LEVELS if name != "avx512"][-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": np.zeros((4, 3))}, "disagree"),
+        ({"rows": np.zeros((4, 2), dtype=np.int64)}, "float32 or float64"),
+        ({"log_weights": np.zeros(3)}, "disagree"),
+        ({"whitening": np.ones((3, 2, 2))}, "whitening"),
+        ({"whitening": np.ones((2, 3))}, "whitening"),
+        ({"row_weights": np.ones(5)}, "row weights"),
+    ],
+)
+def test_shapes_are_checked_at_the_door(change, message):
+    p = problem(4, 2, 2, "full")._replace(**change)
+    with pytest.raises(ValueError, match=message):
+        kernel.fold(*p)
+
+
+@pytest.mark.qemu
+def test_processor_without_avx2(fresh_python):
+    """On an emulated Nehalem the kernel chooses its baseline, agrees with the oracle, fits as here."""
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None:
+        pytest.skip("qemu-x86_64 is not installed")
+    code = """
+import numpy as np, gaussmix
+from gaussmix import _kernel, kernel, reference
+print(_kernel.instruction_set(), *_kernel.instruction_sets())
+rng = np.random.default_rng(0)
+rows = rng.standard_normal((700, 6))
+rows[:300] += 3
+root = np.eye(6) + np.tri(6, k=-1) / 9
+for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
+    for whitening in (np.ones((2, 6)), root[None], np.stack([np.eye(6), root])):
+        problem = rows.astype(dtype), None, np.log([0.4, 0.6]), np.array([[3.0] * 6, [0.0] * 6]), whitening
+        for ours, theirs in zip(kernel.fold(*problem), reference.fold(*problem)):
+            assert np.allclose(ours, theirs, rtol=tolerance, atol=1e3 * tolerance), (dtype, whitening.shape)
+fit = gaussmix.fit(rows, 2, random_state=0, tol=1e-8)
+print(fit.converged, fit.log_likelihood)
+"""
+    chosen, emulated = fresh_python(code, emulator, "-cpu", "Nehalem", GAUSSMIX_SIMD="").splitlines()
+    assert chosen == "baseline baseline"
+    here = fresh_python(code).splitlines()[1]
+    assert emulated.split()[0] == here.split()[0] == "True"
+    assert float(emulated.split()[1]) == pytest.approx(float(here.split()[1]), rel=1e-10)
