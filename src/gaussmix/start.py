@@ -1,6 +1,6 @@
 """Where EM starts: labels, responsibilities or seeds become the first mixture.
 
-Seeding happens on a subsample of at most 10 000 rows, whitened by the covariance of the data, so that neither the
+Seeding happens on a subsample of at most 10 000 rows, in units of the features' spread, so that neither the
 number of rows nor the units of the features matter; the first M-step takes its scale from all rows. k-means++ is
 Arthur & Vassilvitskii 2007 with the greedy choice among 2 + ln K candidates; Lloyd 1982 the short run after it.
 """
@@ -45,13 +45,15 @@ def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRow
     return PseudoRows(reg_covar * statistics.weight / n_components, np.where(constant, floor, variances), constant)
 
 
-def whiten(block: Block, prior: PseudoRows) -> Array:
-    """Rows (n, D) of the block with mean 0 and, nearly, covariance I: first by feature, then by correlation."""
+def standardise(block: Block, prior: PseudoRows) -> Array:
+    """Rows (n, D) of the block with mean 0, in units of the features' spread.
+
+    Correlation stays: it is mostly the distance of the clusters, which whitening would shrink to two units.
+    """
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
     centred = block.rows - block.rows[0]
-    centred = (centred - weights @ centred / weights.sum()) / np.sqrt(prior.variances)
-    covariance = (centred * weights[:, None]).T @ centred / weights.sum() + 1e-6 * np.eye(centred.shape[1])
-    return np.linalg.solve(np.linalg.cholesky(covariance), centred.T).T
+    standardised: Array = (centred - weights @ centred / weights.sum()) / np.sqrt(prior.variances)
+    return standardised
 
 
 def kmeans_plus_plus(points: Array, weights: Array, n_seeds: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -104,7 +106,7 @@ def lloyd(points: Array, weights: Array, labels: NDArray[np.int64], n_clusters: 
 def seed_labels(
     strategy: str, points: Array, weights: Array, n_components: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """A component for each of the whitened points (n, D), by one of `STRATEGIES` but "random"."""
+    """A component for each of the standardised points (n, D), by one of `STRATEGIES` but "random"."""
     if strategy == "random_from_data":
         seeds = rng.choice(len(points), n_components, replace=False, p=weights / weights.sum())
     else:
@@ -130,7 +132,7 @@ def seeded(
         gamma = rng.random((len(block.rows), n_components))
         gamma /= gamma.sum(axis=1, keepdims=True)
     else:
-        points = whiten(block, prior)
+        points = standardise(block, prior)
         gamma = np.eye(n_components)[seed_labels(strategy, points, weights, n_components, rng)]
     # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
     sampled = replace(prior, count=max(prior.count * float(weights.sum()) / source.weight, 1.0))
