@@ -1,7 +1,7 @@
 """What a model file must hold, checked key by key; a file that does not is refused in one sentence.
 
-What the file claims is compared with what it holds before anything is allocated, and the parameters pass the checks
-of `Mixture`. Nothing in a file is executed or imported.
+What the file claims is compared with what it holds before anything is allocated, and the parameters pass the
+checks of `Mixture`. Nothing in a file is executed or imported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gaussmix.mixture import Mixture
 FORMAT = "gaussmix-model"
 VERSION = 1
 
-REQUIRED = ("format", "version", "covariance_type", "n_components", "n_features")
-REQUIRED += ("weights", "means", "covariances")
+PARAMETERS = ("weights", "means", "covariances")
+REQUIRED = ("format", "version", "covariance_type", "n_components", "n_features", *PARAMETERS)
 OPTIONAL = ("feature_names", "noise", "metadata")
 
 
