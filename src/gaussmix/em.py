@@ -5,7 +5,8 @@ yields a frozen `State` after each pass; progress, checkpoints and Ctrl-C only c
 start from a State. Several starts are one tuple of runs: each visit to the rows folds every one that still lives.
 
 `max_iter` counts M-steps, and one more pass evaluates the last θ, so the L that is reported belongs to the
-parameters that are returned. The objective is L plus the prior's penalty; it never falls.
+parameters that are returned. The objective is L plus the prior's penalty; it never falls: a step that
+`gaussmix.acceleration` proposed is taken back when it does not rise.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from gaussmix.acceleration import Memory, Trial, proposed, remaining_gain, shortened
 from gaussmix.mixture import Collapse, Mixture, m_step
 from gaussmix.priors import PseudoRows
 from gaussmix.rows import Block, Source
@@ -22,6 +24,9 @@ from gaussmix.statistics import Statistics
 CONVERGED = "converged"
 MAX_ITER = "max_iter"
 COLLAPSED = "collapsed"
+
+# Nats per row: a plain step that gains more needs no acceleration.
+QUICK = 1e-2
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,15 @@ class Plan:
     ----------
     prior : PseudoRows
     tol : float
-        Stop when the objective gains less than this many nats per row.
+        Nats per row: stop when the last plain EM step gained less and all that are still to come less than a tenth.
     max_iter : int
         M-steps at most.
     equal_weights : bool
         Hold π_k = 1/K.
     n_threads : int
         Threads of a fold; no result depends on it.
+    memory : int
+        Passes that the acceleration remembers; 0 is plain EM.
     """
 
     prior: PseudoRows
@@ -46,6 +53,7 @@ class Plan:
     max_iter: int = 100
     equal_weights: bool = False
     n_threads: int = 1
+    memory: int = 10
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,16 @@ class Run:
         L and L + penalty of each evaluated θ, in nats.
     reason : str
         Why it ended: "converged", "max_iter", "collapsed"; empty while it lives.
+    n_iter : int
+        M-steps so far, those that were taken back included.
+    used, folded : Statistics or None
+        What the candidate was made of, and what the pass at `mixture` gave.
+    gains : tuple of float
+        Gains of the last plain EM steps in a row.
+    memory : Memory
+        What the acceleration knows.
+    trial : Trial or None
+        The proposal that made the candidate; None after a plain M-step.
     """
 
     candidate: Mixture | None
@@ -69,11 +87,12 @@ class Run:
     log_likelihoods: tuple[float, ...] = ()
     objectives: tuple[float, ...] = ()
     reason: str = ""
-
-    @property
-    def n_iter(self) -> int:
-        """M-steps that led to `mixture`."""
-        return max(len(self.objectives) - 1, 0)
+    n_iter: int = 0
+    used: Statistics | None = None
+    folded: Statistics | None = None
+    gains: tuple[float, ...] = ()
+    memory: Memory = field(default_factory=Memory)
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,8 @@ class Fit:
         Trace: L and the objective (L plus the prior's penalty) after each pass, in nats. The last belong to `mixture`.
     weight : float
         N = Σw, the rows' weight.
+    n_iter : int
+        M-steps of the run that is returned.
     degenerate : tuple of int
         Components that describe too few rows, see `gaussmix.degeneracy`.
     remarks : tuple of str
@@ -111,19 +132,15 @@ class Fit:
     log_likelihoods: tuple[float, ...]
     objectives: tuple[float, ...]
     weight: float
+    n_iter: int
     degenerate: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
-    start_log_likelihoods: tuple[float, ...] = field(default=())
+    start_log_likelihoods: tuple[float, ...] = ()
 
     @property
     def converged(self) -> bool:
         """Whether the objective's gain fell below ``tol``."""
         return self.reason == CONVERGED
-
-    @property
-    def n_iter(self) -> int:
-        """M-steps of the run that is returned."""
-        return len(self.objectives) - 1
 
     @property
     def log_likelihood(self) -> float:
@@ -166,20 +183,63 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     mixture = run.candidate
     assert mixture is not None
     objective = statistics.log_likelihood + plan.prior.penalty(mixture.whitening, mixture.n_components)
+    gain = objective - run.objectives[-1] if run.objectives else math.inf
+    if run.trial is not None and not gain > 0:
+        return _retreat(run, gain, plan)
     if not math.isfinite(objective):
         return replace(run, candidate=None, reason=COLLAPSED)
-    gain = objective - run.objectives[-1] if run.objectives else math.inf
-    run = Run(
-        candidate=None,
+    memory = run.memory
+    if plan.memory and run.used is not None:
+        memory = memory.extended(run.used, statistics, mixture, plan.memory)
+    run = replace(
+        run,
         mixture=mixture,
         log_likelihoods=(*run.log_likelihoods, statistics.log_likelihood),
         objectives=(*run.objectives, objective),
+        folded=statistics,
+        gains=(*run.gains, gain)[-2:] if run.trial is None else (),
+        memory=memory,
     )
-    if abs(gain) < plan.tol * statistics.weight:
-        return replace(run, reason=CONVERGED)
+    if _converged(run, plan, statistics.weight):
+        return replace(run, candidate=None, reason=CONVERGED)
+    # A plain step when the last one gained so little that two of them may tell that this is the end.
+    small = max(0.1 * plan.tol * statistics.weight, _rounding(run))
+    testing = gain < small and len(run.gains) < 2
+    trial = None if testing or gain > QUICK * statistics.weight else memory.proposal(statistics.weight)
+    return _next(run, trial, plan)
+
+
+def _converged(run: Run, plan: Plan, weight: float) -> bool:
+    """Whether the last plain EM step gained less than tol, and those to come less than a tenth of it."""
+    if not run.gains or run.gains[-1] > max(plan.tol * weight, _rounding(run)):
+        return False
+    return run.gains[-1] <= _rounding(run) or remaining_gain(run.gains) < 0.1 * plan.tol * weight
+
+
+def _rounding(run: Run) -> float:
+    """What the objective may change by rounding alone."""
+    return 4 * 2.0**-52 * abs(run.objectives[-1])
+
+
+def _retreat(run: Run, gain: float, plan: Plan) -> Run:
+    """A proposal did not raise the objective: once more and shorter, then plain EM without memory."""
+    assert run.trial is not None
+    if run.trial.length == 1.0:
+        return _next(run, shortened(run.trial, gain), plan)
+    return _next(replace(run, memory=Memory()), None, plan)
+
+
+def _next(run: Run, trial: Trial | None, plan: Plan) -> Run:
+    """The run with its next candidate: of the trial's statistics if they have an M-step, otherwise of plain EM."""
     if run.n_iter >= plan.max_iter:
-        return replace(run, reason=MAX_ITER)
-    following = m_step(statistics, mixture, plan.prior, plan.equal_weights)
-    if isinstance(following, Collapse):
-        return replace(run, reason=COLLAPSED)
-    return replace(run, candidate=following)
+        return replace(run, candidate=None, trial=None, reason=MAX_ITER)
+    assert run.folded is not None and run.mixture is not None
+    if trial is not None:
+        statistics = proposed(trial, run.folded)
+        candidate = None if statistics is None else m_step(statistics, run.mixture, plan.prior, plan.equal_weights)
+        if isinstance(candidate, Mixture):
+            return replace(run, candidate=candidate, used=statistics, trial=trial, n_iter=run.n_iter + 1)
+    candidate = m_step(run.folded, run.mixture, plan.prior, plan.equal_weights)
+    if isinstance(candidate, Collapse):
+        return replace(run, candidate=None, trial=None, reason=COLLAPSED)
+    return replace(run, candidate=candidate, used=run.folded, trial=None, n_iter=run.n_iter + 1)

@@ -187,6 +187,7 @@ def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = 
         log_likelihoods=best.log_likelihoods,
         objectives=best.objectives,
         weight=weight,
+        n_iter=best.n_iter,
         degenerate=degenerate,
         remarks=_remarks(best, degenerate, prior, weight, feature_names),
         start_log_likelihoods=tuple(each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended),
