@@ -117,7 +117,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     lower_bound_ : float
         L/N of eq. (6) at the fitted parameters, in nats per row.
     lower_bounds_ : list of float
-        L/N after each of the `n_iter_` M-steps; the last is `lower_bound_`.
+        L/N after each M-step that was kept, at most `n_iter_`; the last is `lower_bound_`.
     mixture_ : Mixture
         The parameters in float64, with everything that can be asked of them.
     result_ : Fit
@@ -384,7 +384,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self._like_rows(*self._evaluate(X, RESPONSIBILITIES))
 
     def score_samples(self, X: Any) -> NDArray[Any]:
-        """ln p(x_n) of eq. (1), in nats, for each row of ``X`` (N, D), (N,)."""
+        """Log density ln p(x_n), eq. (1), in nats, of each row of ``X`` (N, D), (N,)."""
         return self._like_rows(*self._evaluate(X, LOG_DENSITY))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -471,4 +471,8 @@ def _seed(random_state: Any) -> int:
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    raise ParameterError(
+        f"random_state must be None, an integer from 0, a RandomState or a Generator, got {random_state!r}."
+    )

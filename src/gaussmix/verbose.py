@@ -15,25 +15,28 @@ class Printer:
         self.detailed, self.interval, self.weight = verbose > 1, interval, weight
         self.begun = self.last = time.perf_counter()
         self.ended: set[int] = set()
+        self.passes = 0
 
     def __call__(self, state: State) -> None:
-        runs = [run for run in state.runs if run.mixture is not None]
-        n_iter = max((run.n_iter for run in runs), default=0)
+        """Print what a pass changed."""
+        # The first pass evaluates the starts, every other one the next M-step of each run that lives.
+        n_iter, last = self.passes, len(state.runs) - 1
+        self.passes += 1
         if n_iter == 0:
-            last = len(state.runs) - 1
             print(f"Initializations 0 to {last}" if last else "Initialization 0")
         elif n_iter % self.interval == 0:
-            self._iteration(n_iter, max(runs, key=lambda run: run.objectives[-1]))
+            evaluated = [run for run in state.runs if run.objectives]
+            self._iteration(n_iter, max(evaluated, key=lambda run: run.objectives[-1]))
         for index, run in enumerate(state.runs):
             if run.reason and index not in self.ended:
                 self.ended.add(index)
-                self._end("" if len(state.runs) == 1 else f" {index}", run)
+                self._end(f" {index}" if last else "", run)
 
     def _iteration(self, n_iter: int, leading: Run) -> None:
         now, line = time.perf_counter(), f"  Iteration {n_iter}"
         if self.detailed:
-            before = leading.objectives[-2] if leading.n_iter else -math.inf
-            gain = (leading.objectives[-1] - before) / self.weight
+            before, after = (-math.inf, *leading.objectives)[-2:]
+            gain = (after - before) / self.weight
             line += f"\t time lapse {now - self.last:.5f}s\t ll change {gain:.5f}"
         self.last = now
         print(line)
