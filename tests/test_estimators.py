@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
 import importlib
 import inspect
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -56,9 +58,7 @@ def fitted(rows: np.ndarray, **settings: Any) -> GaussianMixture:
 
 @parametrize_with_checks([GaussianMixture(covariance_type=name) for name in (*TYPES, "EEE", "VVI", "EII")])
 def test_estimator_checks(estimator: GaussianMixture, check: Callable[[Any], None]) -> None:
-    if (
-        check.func.__name__ != "check_array_api_input"
-    ):  # their class skips it too, unless SciPy's switch is set
+    if check.func.__name__ != "check_array_api_input":  # theirs skips it too
         check(estimator)
 
 
@@ -658,3 +658,11 @@ def test_theirs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for arguments in THEIR_TESTS[name]:
             wanted = inspect.signature(test).parameters
             test(**{key: value for key, value in arguments.items() if key in wanted})
+
+
+def test_examples_of_the_guide() -> None:
+    guide = Path(__file__).parent.parent / "docs" / "coming-from-scikit-learn.md"
+    with warnings.catch_warnings():
+        result = doctest.testfile(str(guide), module_relative=False, encoding="utf-8")
+    assert result.attempted > 30
+    assert result.failed == 0
