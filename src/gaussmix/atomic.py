@@ -14,8 +14,8 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path``, with its suffix.
 
-    It takes the place of ``path`` when the block ends well and vanishes when it does not: whoever reads ``path`` sees
-    the old content or the new, never a part of it.
+    It takes the place of ``path`` when the block ends well and vanishes when it does not: whoever reads
+    ``path`` sees the old content or the new, never a part of it.
 
     A device or a pipe has nothing to replace and is written directly.
 

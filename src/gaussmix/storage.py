@@ -1,7 +1,7 @@
 """The model file: a mixture as JSON, exact to the last bit; loading it checks everything and runs no code.
 
-Numbers are written with the fewest digits that read back as the same double. The format is described, key by key,
-in docs/model-file.md, and checked in `gaussmix.model_schema`.
+Numbers are written with the fewest digits that read back as the same double. The format is described, key by
+key, in docs/model-file.md, and checked in `gaussmix.model_schema`.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _chosen(
 ) -> Features:
     table, place = file.table, file.place
     names = table.column_names
-    for name in (*(columns or ()), *ignore):
+    for name in (*(columns or names), *ignore):
         _check_exists(name, names)
     wanted = [name for name in (names if columns is None else columns) if name not in ignore]
     # In delimited text everything is text; elsewhere text was meant as such.
@@ -197,9 +197,9 @@ def _refuse_missing(
 def _refuse_too_large(rows: NDArray[Any], names: list[str], place: Callable[[int], str]) -> None:
     if len(rows) == 0:
         raise DataError("it has columns but no rows; expected at least one row.")
-    if rows.min() >= -LARGEST and rows.max() <= LARGEST:
+    if float(rows.min()) >= -LARGEST and float(rows.max()) <= LARGEST:
         return
-    row, column = (int(i) for i in np.argwhere(~(np.abs(rows) <= LARGEST))[0])
+    row, column = (int(i) for i in np.argwhere(~(np.abs(rows.astype(np.float64)) <= LARGEST))[0])
     value = rows[row, column]
     size = "infinite" if np.isinf(value) else f"beyond ±{LARGEST:g}"
     raise DataError(

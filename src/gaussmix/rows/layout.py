@@ -75,7 +75,10 @@ def _first_lines(content: pa.Buffer, size: int = SAMPLE_BYTES) -> list[bytes]:
 def _delimiter(lines: list[str]) -> str:
     """The delimiter that divides every line alike; else the one on most lines; else blanks; else a comma."""
     for delimiter in DELIMITERS:
-        first, *others = (len(record) for record in _records(lines, delimiter))
+        try:
+            first, *others = (len(record) for record in _records(lines, delimiter))
+        except DataError:  # not divided at all, a line may be too long for one field
+            continue
         if first > 1 and _fits(first, others):
             return delimiter
     most = max(DELIMITERS, key=lambda delimiter: sum(delimiter in line for line in lines))
