@@ -79,7 +79,7 @@ class Mixture:
         noise_density: float = 0.0,
         feature_names: Sequence[str] | None = None,
     ) -> None:
-        family = _checked_family(covariance_type)
+        family = families.get(covariance_type)
         checked_means = _real_array("means", means, 2)
         checked_weights = _checked_weights(weights, float(noise_weight), len(checked_means))
         _check_noise(float(noise_weight), float(noise_density))
@@ -166,12 +166,12 @@ class Mixture:
     @cached_property
     def whitening(self) -> Array:
         """W_k lower triangular with W_k Σ_k W_kᵀ = I, in the family's moment shape."""
-        return self.family.structure.whiten(self.covariances, *self.means.shape)
+        return _frozen(self.family.structure.whiten(self.covariances, *self.means.shape))
 
     @cached_property
     def full_covariances(self) -> Array:
         """Σ_k written out, (K, D, D), whatever the family."""
-        return self.family.structure.dense(self.covariances, *self.means.shape)
+        return _frozen(self.family.structure.dense(self.covariances, *self.means.shape))
 
     @property
     def n_parameters(self) -> int:
@@ -372,16 +372,14 @@ def m_step(statistics: Statistics, previous: Mixture, prior: PseudoRows, equal_w
 # ---- checks ---------------------------------------------------------------------------------------------------
 
 
-def _checked_family(covariance_type: str) -> Family:
-    try:
-        return families.get(covariance_type)
-    except (ValueError, TypeError) as error:
-        raise ParameterError(str(error)) from None
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
 
 
 def _real_array(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.array(values, dtype=np.float64, order="C")
     except (ValueError, TypeError):
         raise ParameterError(f"{name} must be an array of numbers, got {type(values).__name__}.") from None
     if ndim is not None and array.ndim != ndim:

@@ -16,6 +16,7 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import ParameterError
 from gaussmix.families.structures import Structure
 
 Array = NDArray[np.float64]
@@ -74,12 +75,12 @@ def get(covariance_type: str) -> Family:
 
     Raises
     ------
-    ValueError
+    ParameterError
         No such family; the message lists those that exist.
     """
-    name = ALIASES.get(covariance_type, covariance_type)
+    name = ALIASES.get(covariance_type, covariance_type) if isinstance(covariance_type, str) else None
     if name not in NAMES:
-        raise ValueError(
+        raise ParameterError(
             f"covariance_type={covariance_type!r} is not a covariance family; "
             f"choose one of {', '.join([*list(ALIASES)[:4], *NAMES])}."
         )

@@ -88,11 +88,16 @@ def as_rows(
 
 
 def _plain_rows(X: Any) -> NDArray[Any]:
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        row, column = (int(i) for i in (*np.argwhere(np.ma.getmaskarray(X))[0], 0)[:2])
+        raise DataError(f"X has masked values, the first in row {row}, column {column}; remove or fill in such rows.")
     try:
         rows = np.asarray(X)
         if np.iscomplexobj(rows):
             raise DataError("Complex data not supported: expected real numbers.")
-        return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+        rows = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+        # A field of packed records need not lie on multiples of its own size, as the kernel needs it.
+        return rows if rows.flags.aligned else rows.copy()
     except (ValueError, TypeError) as error:
         if isinstance(error, DataError):
             raise
@@ -132,7 +137,7 @@ def check_finite(rows: NDArray[Any], names: Sequence[str] | None, limit: float =
         largest, smallest = float(np.max(block)), float(np.min(block))
         if -limit <= smallest and largest <= limit:
             continue
-        bad = ~((block >= -limit) & (block <= limit))
+        bad = ~(np.abs(block.astype(np.float64)) <= limit)
         row, column = (int(i) for i in np.argwhere(bad)[0])
         value = block[row, column]
         where = f"row {begin + row}, column {column if names is None else repr(names[column])}"
@@ -144,7 +149,10 @@ def check_finite(rows: NDArray[Any], names: Sequence[str] | None, limit: float =
 
 
 def _checked_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64, order="C")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"sample_weight must be numbers, got {_what(sample_weight)}: {error}") from None
     if weights.shape != (n_rows,):
         raise DataError(f"sample_weight must have shape ({n_rows},), one for each row, got {weights.shape}.")
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
