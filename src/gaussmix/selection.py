@@ -7,16 +7,17 @@ BIC = −2 L + p ln N (Schwarz 1978), AIC = −2 L + 2 p (Akaike 1974), ICL = BI
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaussmix import families
-from gaussmix.em import Fit
-from gaussmix.errors import DataError, GaussmixError, ParameterError
+from gaussmix.em import Fit, State
+from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.kernel import thread_count
 from gaussmix.rows import Block, Source, as_source
 from gaussmix.search import fit_source
@@ -135,25 +136,24 @@ def select(
     Raises
     ------
     ParameterError
-        No such criterion or family.
+        No such criterion or family, or a setting is out of range.
     DataError
         The rows cannot be fitted.
     """
     if criterion not in CRITERIA:
         raise ParameterError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}.")
     source = as_source(X, sample_weight)
-    counts = [n_components] if isinstance(n_components, int) else list(n_components)
+    counts = [int(n_components)] if isinstance(n_components, (int, np.integer)) else list(n_components)
     cells = [(k, name) for name in _family_names(covariance_types, source.n_features) for k in counts]
     if not cells:
         raise ParameterError("nothing to choose from: n_components or covariance_types is empty.")
     options: dict[str, Any] = {"tol": 1e-5, "reg_covar": 1e-6, "max_iter": 1000, "n_init": 1, "init_params": "kmeans"}
     options |= settings
     found: list[Candidate] = []
-    with ThreadPoolExecutor(thread_count(n_jobs)) as pool:
-        for candidate in pool.map(lambda cell: _fitted(source, *cell, random_state, options), cells):
-            found.append(candidate)
-            if observer is not None:
-                observer(candidate, len(cells))
+    for candidate in _in_parallel(source, cells, random_state, options, thread_count(n_jobs)):
+        found.append(candidate)
+        if observer is not None:
+            observer(candidate, len(cells))
     if all(candidate.fit is None for candidate in found):
         raise DataError(f"no candidate could be fitted: {found[0].remark}")
     return Selection(tuple(found), criterion)
@@ -167,10 +167,30 @@ def _family_names(covariance_types: str | Sequence[str], n_features: int) -> lis
     return list(dict.fromkeys(families.get(name).name for name in wanted))
 
 
+def _in_parallel(
+    source: Source, cells: list[tuple[int, str]], random_state: int | None, options: dict[str, Any], n_threads: int
+) -> Iterator[Candidate]:
+    """The candidates in order, fitted side by side; on Ctrl-C those under way end after their pass."""
+    stop = threading.Event()
+
+    def watch(_: State) -> None:
+        if stop.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        pending = [pool.submit(_fitted, source, *cell, random_state, {**options, "observer": watch}) for cell in cells]
+        try:
+            for each in pending:
+                yield each.result()
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _fitted(source: Source, k: int, name: str, random_state: int | None, options: dict[str, Any]) -> Candidate:
     try:
         result = fit_source(source, k, covariance_type=name, random_state=random_state, n_jobs=1, **options)
-    except GaussmixError as error:
+    except (DataError, SingularError) as error:
         return Candidate(k, name, None, None, str(error))
     return Candidate(k, name, result, _icl(source, result), " ".join(result.remarks))
 
