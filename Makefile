@@ -39,8 +39,8 @@ format: $(DEV) ## let ruff format the code
 bench: $(DEV) ## EM against scikit-learn, all cases: about a quarter of an hour
 	$(BIN)/python benchmarks/em_iteration.py
 
-pictures: $(READY) ## draw the pictures of the documentation again
-	$(BIN)/python docs/images/draw.py
+pictures: demo ## draw the picture of the README again
+	cp demo-output/old_faithful.png docs/images/
 
 wheel: $(DEV) ## the source distribution, and the wheel built from it, in dist/
 	rm -rf dist

@@ -15,11 +15,15 @@ for name in ("py.typed", "_kernel.pyi"):
 with open("old_faithful.csv", newline="") as file:
     rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
 model = gaussmix.GaussianMixture(n_components=2, random_state=0).fit(rows)
-assert model.converged_ and abs(model.score(rows) * len(rows) + 1130.26) < 0.1, model.score(rows) * len(rows)
+log_likelihood = model.score(rows) * len(rows)
+assert model.converged_
+assert abs(log_likelihood + 1130.26) < 0.1, log_likelihood
 
 command = Path(sys.prefix, "bin", "gaussmix")
 fit = [str(command), "fit", "old_faithful.csv", "--output-dir", "out"]
 subprocess.run(fit, check=True, stdout=subprocess.DEVNULL)
-assert Path("out", "old_faithful.gaussmix.json").is_file(), sorted(path.name for path in Path("out").iterdir())
+assert Path("out", "old_faithful.gaussmix.json").is_file(), sorted(
+    path.name for path in Path("out").iterdir()
+)
 
 print(f"the wheel of gaussmix {gaussmix.__version__} works on Python {sys.version.split()[0]}")

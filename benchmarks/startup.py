@@ -29,8 +29,9 @@ def commands(folder: str) -> dict[str, list[str]]:
         "python -c 'import gaussmix'": [sys.executable, "-c", "import gaussmix"],
         "gaussmix --help": [str(COMMAND), "--help"],
         f"gaussmix fit {EXAMPLE.name}": [
-            str(COMMAND), "fit", str(EXAMPLE), "--output-dir", folder, "--force",
-        ],  # fmt: skip
+            str(COMMAND),
+            *("fit", str(EXAMPLE), "--output-dir", folder, "--force"),
+        ],
         "python -c 'import sklearn.mixture'": [sys.executable, "-c", "import sklearn.mixture"],
     }
 
@@ -46,7 +47,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
     print(f"- date: {date.today().isoformat()}")
-    print(f"- processor: {processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}")
+    print(
+        f"- processor: {processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}"
+    )
     print("\n| process | median | fastest to slowest |\n|---|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for name, command in commands(folder).items():
