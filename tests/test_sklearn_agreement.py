@@ -94,7 +94,7 @@ def plain_em(rows: np.ndarray, n_iter: int, **settings: Any) -> tuple[gaussmix.G
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.parametrize("n_iter", [1, 2, 10, 40])
+@pytest.mark.parametrize("n_iter", [1, 3, 25])
 @pytest.mark.parametrize("name", DATA)
 def test_same_m_steps_give_the_same_parameters(name: str, n_iter: int, covariance_type: str) -> None:
     rows, n_components = DATA[name]
@@ -112,10 +112,19 @@ def test_same_m_steps_give_the_same_parameters(name: str, n_iter: int, covarianc
 def test_same_optimum(name: str, covariance_type: str) -> None:
     rows, n_components = DATA[name]
     settings = same_start(rows, n_components, covariance_type)
-    ours, theirs = both(rows, max_iter=5000, tol=1e-14, **settings)
+    ours, theirs = both(rows, max_iter=5000, tol=1e-12, **settings)
     assert ours.converged_
     assert abs(ours.score(rows) - theirs.score(rows)) * len(rows) < 1e-8
     assert np.allclose(ours.means_, theirs.means_, rtol=0, atol=1e-4 * rows.std())
+
+
+def mixture_of(theirs: sklearn.mixture.GaussianMixture) -> gaussmix.Mixture:
+    return gaussmix.Mixture(
+        weights=theirs.weights_,
+        means=theirs.means_,
+        covariances=theirs.covariances_,
+        covariance_type=theirs.covariance_type,
+    )
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -124,14 +133,7 @@ def test_same_answers_from_the_same_parameters(name: str, covariance_type: str) 
     rows, n_components = DATA[name]
     theirs = sklearn.mixture.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
     theirs.fit(rows)
-    ours = gaussmix.GaussianMixture.from_mixture(
-        gaussmix.Mixture(
-            weights=theirs.weights_,
-            means=theirs.means_,
-            covariances=theirs.covariances_,
-            covariance_type=covariance_type,
-        )
-    )
+    ours = gaussmix.GaussianMixture.from_mixture(mixture_of(theirs))
     assert np.array_equal(ours.predict(rows), theirs.predict(rows))
     assert np.allclose(ours.predict_proba(rows), theirs.predict_proba(rows), rtol=0, atol=1e-8)
     # Theirs takes differences of products of size |mean|²/variance.
@@ -146,9 +148,9 @@ def test_same_answers_from_the_same_parameters(name: str, covariance_type: str) 
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_samples_of_both_have_the_same_moments(covariance_type: str) -> None:
     rows, n_components = DATA["two features"]
-    ours, theirs = both(
-        rows, max_iter=20, tol=0, random_state=0, **same_start(rows, n_components, covariance_type)
-    )
+    theirs = sklearn.mixture.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
+    theirs.fit(rows)
+    ours = gaussmix.GaussianMixture.from_mixture(mixture_of(theirs), random_state=0)
     (X, y), (X_theirs, y_theirs) = ours.sample(40_000), theirs.sample(40_000)
     assert X.shape == X_theirs.shape
     assert X.dtype == X_theirs.dtype
@@ -167,7 +169,7 @@ def test_many_starts_find_what_theirs_find(covariance_type: str) -> None:
     rows, n_components = DATA["iris"]
     ours, theirs = (
         each(
-            n_components, covariance_type=covariance_type, tol=1e-6, max_iter=1000, n_init=10, random_state=0
+            n_components, covariance_type=covariance_type, tol=1e-6, max_iter=300, n_init=10, random_state=0
         ).fit(rows)
         for each in (gaussmix.GaussianMixture, sklearn.mixture.GaussianMixture)
     )
