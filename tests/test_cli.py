@@ -205,10 +205,22 @@ def test_errors_are_one_sentence(tmp_path, arguments, words):
     assert [each.name for each in tmp_path.iterdir()] == ["gap.csv"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_place_that_cannot_be_written_is_refused_before_the_fit(tmp_path):
     (tmp_path / "file").write_text("")
-    done = run("fit", FAITHFUL, "-k", "1", "--output-dir", tmp_path / "file" / "x")
-    assert "Traceback" not in one_line_error(done)
+    said = one_line_error(run("fit", FAITHFUL, "-k", "1", "--output-dir", tmp_path / "file" / "x"))
+    assert "is no directory; write elsewhere" in said
+
+
+def test_a_full_disk_is_one_sentence(fitted):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    folder, _ = fitted
+    command = f"{sys.executable} -m gaussmix sample old_faithful.gaussmix.json > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, cwd=folder, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "Error: the output cannot be written: No space left on device; choose another place.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,3 +269,42 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_version():
     assert run("--version").stdout.decode() == f"gaussmix {gaussmix.__version__}\n"
+
+
+def test_words_for_numbers_and_widths():
+    from gaussmix import report
+
+    assert report.mean_and_spread([1.23456, -0.0001], [0.5, 0.0123]) == [
+        "1.2346 ± 0.5000",
+        "-0.0001 ± 0.0123",
+    ]
+    assert report.mean_and_spread([-0.001], [2.0]) == ["0.00 ± 2.00"]
+    assert report.mean_and_spread([1e9], [1e-3]) == ["1e+09 ± 0.001"]
+    assert report.describe("VEV", 2) == "volume varying, shape equal, orientation varying"
+    assert report.describe("EII", 3) == "spheres, volume equal"
+    assert report.describe("VII", 1) == "varying variance"
+
+
+def test_a_wide_table_is_cut_at_the_terminal():
+    import io
+
+    from rich.console import Console
+
+    from gaussmix import documents, report
+
+    rng = np.random.default_rng(0)
+    names = ["short", "a name of more than twenty-four letters"]
+    mixture = gaussmix.Mixture(
+        weights=np.full(12, 1 / 12),
+        means=rng.normal(size=(12, 2)) * 1000,
+        covariances=np.ones(12),
+        covariance_type="VII",
+        feature_names=names,
+    )
+    text = io.StringIO()
+    report.print_mixture(Console(file=text, width=80, markup=False), documents.mixture_document(mixture))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("component ") for line in lines) > 2
+    for k in range(12):
+        assert sum(str(k) in line.split() for line in lines if line.startswith("component ")) == 1

@@ -62,13 +62,19 @@ Header = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="A file; its ending says the format. Else CSV on standard output."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="A file; its ending says the format. Else CSV on standard output.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Of the random numbers; the same gives the same result.")
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, help="Of the random numbers; the same gives the same result."),
 ]
 
 
@@ -104,7 +110,9 @@ def fit(
     ignore: Ignore = None,
     header: Header = None,
     seed: Seed = 0,
-    output_dir: Annotated[Path, typer.Option(help="Where to write; made if it does not exist.")] = Path(),
+    output_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to write; made if it does not exist.")
+    ] = Path(),
     force: Force = False,
     picture: Annotated[bool, typer.Option("--picture/--no-picture", help="Draw NAME.png.")] = True,
     json: Json = False,
@@ -189,7 +197,7 @@ def score(
 @app.command(epilog="Example: gaussmix sample old_faithful.gaussmix.json -n 1000 --seed 1 > rows.csv")
 def sample(
     model: Model,
-    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many rows.")] = 100,
+    n: Annotated[int, typer.Option("--number", "-n", metavar="N", min=1, help="How many rows.")] = 100,
     seed: Seed = None,
     output: Output = None,
     force: Force = False,

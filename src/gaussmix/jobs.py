@@ -104,10 +104,21 @@ def check_output(output: Path | None, force: bool) -> None:
 def refuse_to_overwrite(targets: Iterable[Path], force: bool) -> None:
     """Stop before the work if its results would have no place."""
     for target in targets:
+        _check_place(target.absolute().parent)
         if target.is_dir():
             raise DataError(f"{target} is a directory; choose another name.")
         if target.is_file() and not force:
             raise DataError(f"{target} exists; replace it with --force, or write elsewhere.")
+
+
+def _check_place(folder: Path) -> None:
+    """Whether files can be made in a folder, which may have to be made itself."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no directory; write elsewhere.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"you may not write into {folder}; write elsewhere.")
 
 
 # ---- rows --------------------------------------------------------------------------------------------------
@@ -230,6 +241,7 @@ def _draw(mixture: Mixture, rows: NDArray[Any], selection: Selection, target: Pa
 
 def write_as_named(table: pa.Table, output: Path) -> None:
     """Write a table in the format that the name asks for."""
+    os.makedirs(output.absolute().parent, exist_ok=True)
     write_table(table, output, *kind_of(output))
 
 

@@ -30,9 +30,8 @@ def console(stream: IO[str]) -> Console:
 def print_fit(out: Console, document: Document) -> None:
     """The choice, the components, how EM ended."""
     mixture = document["mixture"]
-    out.print(
-        f"{document['n_rows']:,} rows of {_count(mixture['n_features'], 'feature')} from {document['file']}"
-    )
+    rows, features = _count(document["n_rows"], "row"), _count(mixture["n_features"], "feature")
+    out.print(f"{rows} of {features} from {document['file']}")
     if len(document["candidates"]) > 1:
         _print_candidates(out, document)
     out.print()
@@ -51,15 +50,14 @@ def print_mixture(out: Console, mixture: Document) -> None:
     number = _count(mixture["n_components"], "component")
     out.print(f"{number}, {letters}: {describe(letters, mixture['n_features'])}")
     out.print(f"Mean{PLUS_MINUS}standard deviation of each feature:")
-    heads = ["component", *(str(each["label"]) for each in mixture["components"])]
-    lines = [["weight", *(f"{each['weight']:.3f}" for each in mixture["components"])]]
-    if "n_rows" in mixture["components"][0]:
-        lines.append(["rows", *(f"{each['n_rows']:,}" for each in mixture["components"])])
+    components = mixture["components"]
+    heads = ["component", *(str(each["label"]) for each in components)]
+    lines = [["weight", *(f"{each['weight']:.3f}" for each in components)]]
+    if "n_rows" in components[0]:
+        lines.append(["rows", *(f"{each['n_rows']:,}" for each in components)])
     for j, name in enumerate(mixture["features"]):
-        cells = [
-            mean_and_spread(each["mean"][j], each["standard_deviation"][j]) for each in mixture["components"]
-        ]
-        lines.append([_short(name), *cells])
+        means, spreads = ([each[key][j] for each in components] for key in ("mean", "standard_deviation"))
+        lines.append([_short(name), *mean_and_spread(means, spreads)])
     for part in _parts([heads, *lines], out.width):
         _print_table(out, *part)
     if mixture["noise_weight"] is not None:
@@ -79,7 +77,7 @@ def print_model(out: Console, document: Document) -> None:
 def print_score(out: Console, document: Document) -> None:
     """Log-likelihood and criteria."""
     per_row = document["log_likelihood_per_row"]
-    out.print(f"{document['n_rows']:,} rows from {document['file']}")
+    out.print(f"{_count(document['n_rows'], 'row')} from {document['file']}")
     out.print(f"log-likelihood {document['log_likelihood']:.6g} nats, {per_row:.6g} per row")
     out.print(f"BIC {document['bic']:.6g}, AIC {document['aic']:.6g}: lower is better")
 
@@ -96,12 +94,14 @@ def describe(letters: str, n_features: int) -> str:
     return f"volume {words[0]}, shape {words[1]}, orientation {words[2]}"
 
 
-def mean_and_spread(mean: float, spread: float) -> str:
-    """The spread with three digits, the mean with as many decimals."""
-    if not 1e-4 <= spread < 1e6 or abs(mean) >= 1e9:
-        return f"{mean:.6g}{PLUS_MINUS}{spread:.3g}"
-    decimals = max(0, 2 - math.floor(math.log10(spread)))
-    return f"{mean:.{decimals}f}{PLUS_MINUS}{spread:.{decimals}f}"
+def mean_and_spread(means: Sequence[float], spreads: Sequence[float]) -> list[str]:
+    """A feature in all components: the smallest spread with three digits, the rest with as many decimals."""
+    least, largest = min(spreads), max(map(abs, (*means, *spreads)))
+    if not 1e-4 <= least < 1e6 or largest >= 1e9:
+        return [f"{mean:.6g}{PLUS_MINUS}{spread:.3g}" for mean, spread in zip(means, spreads, strict=True)]
+    decimals = max(0, 2 - math.floor(math.log10(least)))
+    rounded = [(round(mean, decimals) + 0.0, spread) for mean, spread in zip(means, spreads, strict=True)]
+    return [f"{mean:.{decimals}f}{PLUS_MINUS}{spread:.{decimals}f}" for mean, spread in rounded]
 
 
 def _print_candidates(out: Console, document: Document) -> None:
@@ -114,7 +114,8 @@ def _print_candidates(out: Console, document: Document) -> None:
     out.print(f"Best of {_count(len(candidates), 'candidate')} by {name} (lower is better):")
     heads = ["components", "covariance", name, "difference", "log-likelihood", "parameters"]
     _print_table(out, heads, [_candidate_line(each, best, criterion) for each in sound[:BEST]])
-    out.print()
+    if passed_over or len(fitted) < len(candidates):
+        out.print()
     if passed_over:
         many = _count(len(passed_over), "candidate")
         out.print(f"Passed over: {many} of lower {name} in which a component collapsed on few rows.")
@@ -128,7 +129,7 @@ def _candidate_line(each: Document, best: float, criterion: str) -> list[str]:
         f"{each['n_components']}",
         each["covariance_type"],
         f"{each[criterion]:,.2f}",
-        f"{difference:+.2f}" if difference else "",
+        f"{difference:+,.2f}" if difference else "",
         f"{each['log_likelihood']:,.2f}",
         f"{each['n_parameters']}{'' if each['converged'] else '  (not converged)'}",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,13 +46,16 @@ def write_rows(table: Any, output: Path | None, document: dict[str, Any] | None,
 @contextmanager
 def tidy() -> Iterator[None]:
     """Every error is one sentence on standard error and an exit code."""
+    debug = bool(os.environ.get("GAUSSMIX_DEBUG"))
+    if not debug:
+        warnings.simplefilter("ignore")  # what a user should know is a remark
     try:
         yield
         sys.stdout.flush()
     except (typer.Exit, typer.BadParameter):
         raise
     except BaseException as error:
-        if os.environ.get("GAUSSMIX_DEBUG") and not isinstance(error, KeyboardInterrupt):
+        if debug and not isinstance(error, KeyboardInterrupt):
             raise
         leave(error)
 
@@ -80,6 +84,9 @@ def leave(error: BaseException) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}; choose another place."
+    if isinstance(error, OSError) and error.strerror:
+        place = os.fsdecode(error.filename) if error.filename else "the output"
+        return (
+            f"{place} cannot be written: {error.strerror.splitlines()[0].rstrip('.')}; choose another place."
+        )
     return str(error)

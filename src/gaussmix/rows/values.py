@@ -20,7 +20,12 @@ MISSING = r"(?i)^(|#?n/?a|[+-]?nan|null|none|\?|\.|--?)$"
 DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
 TRUTH = r"(?i)^(true|false|t|f|yes|no)$"
 
-TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+# PyArrow knows string views since 16.
+TEXT = [
+    getattr(pa.types, name)
+    for name in ("is_string", "is_large_string", "is_string_view")
+    if hasattr(pa.types, name)
+]
 NUMBERS, MIXED = "numbers", "numbers and text"
 
 
