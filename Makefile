@@ -23,10 +23,10 @@ demo: $(READY) ## set up, fit the Old Faithful data, write the results and the p
 	$(BIN)/gaussmix fit examples/old_faithful.csv --output-dir demo-output --force
 
 test: $(DEV) ## set up, run all tests
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rfEs
 
 test-fast: $(DEV) ## the tests that need neither a cluster, a browser nor an emulator
-	$(BIN)/python -m pytest -rs -m "not spark and not dask and not browser and not qemu"
+	$(BIN)/python -m pytest -rfEs -m "not spark and not dask and not browser and not qemu"
 
 lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff check .

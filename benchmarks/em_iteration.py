@@ -166,9 +166,9 @@ def with_onedal(problem: Problem) -> Fitted:
     def log_likelihood() -> float:
         stacked = np.stack([np.squeeze(each) for each in end.covariances])
         family = problem.case.covariance_type
-        weights = end.weights.ravel() / end.weights.sum()
+        weights = end.weights.ravel().astype(np.float64)
         mixture = gaussmix.Mixture(
-            weights=weights, means=end.means, covariances=stacked, covariance_type=family
+            weights=weights / weights.sum(), means=end.means, covariances=stacked, covariance_type=family
         )
         return mixture.log_likelihood(problem.rows)
 
