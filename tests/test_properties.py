@@ -78,7 +78,8 @@ def test_kernel_is_the_oracle(mixture, seed, weighted):
     # What a difference of log densities loses, relative to the whole of each sum.
     tolerance = 1e-13 * max(10.0, np.abs(density).max())
     for mine, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(mine, other, rtol=0, atol=tolerance * max(np.abs(other).max(), 1e-300))
+        # The fold may count responsibilities below e^-690 as zero.
+        np.testing.assert_allclose(mine, other, rtol=0, atol=tolerance * np.abs(other).max() + 1e-280)
 
 
 @given(mixtures(), seeds, st.lists(st.integers(0, 300), max_size=5), st.booleans())
