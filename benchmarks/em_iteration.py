@@ -35,7 +35,7 @@ import sklearn.mixture
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import gaussmix
-from gaussmix import em, search
+from gaussmix import em, fitting
 from gaussmix.rows import as_source
 from gaussmix.start import data_prior
 
@@ -123,7 +123,7 @@ def with_gaussmix(problem: Problem) -> Fitted:
         covariances=problem.covariances,
         covariance_type=problem.case.covariance_type,
     )
-    fit = search.run(source, em.State((em.Run(start),), plan))
+    fit = fitting.run(source, em.State((em.Run(start),), plan))
     check_iterations("gaussmix", fit.n_iter, problem)
     return lambda: fit.log_likelihood
 

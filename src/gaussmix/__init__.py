@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gaussmix.em import Fit as Fit
     from gaussmix.estimators import GaussianMixture as GaussianMixture
     from gaussmix.mixture import Mixture as Mixture
-    from gaussmix.search import fit as fit
+    from gaussmix.fitting import fit as fit
     from gaussmix.selection import Selection as Selection
     from gaussmix.selection import select as select
     from gaussmix.storage import load as load
@@ -28,7 +28,7 @@ _HOMES = {
     "GaussianMixture": "estimators",
     "Mixture": "mixture",
     "Selection": "selection",
-    "fit": "search",
+    "fit": "fitting",
     "load": "storage",
     "save": "storage",
     "select": "selection",

@@ -53,7 +53,7 @@ class Plan:
     max_iter: int = 100
     equal_weights: bool = False
     n_threads: int = 1
-    memory: int = 10
+    memory: int = 6
 
 
 @dataclass(frozen=True)

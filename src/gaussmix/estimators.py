@@ -1,6 +1,6 @@
 """GaussianMixture: the scikit-learn estimator. The only file that imports scikit-learn.
 
-Only conventions live here: `gaussmix.search` fits, `gaussmix.mixture` evaluates. The fitted state is
+Only conventions live here: `gaussmix.fitting` fits, `gaussmix.mixture` evaluates. The fitted state is
 `mixture_` (float64) and `result_`; scikit-learn's other attributes are read from these two. How it differs
 from `sklearn.mixture.GaussianMixture` is told in docs/coming-from-scikit-learn.md.
 """
@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gaussmix import errors, families, given, search
+from gaussmix import errors, families, fitting, given
 from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.kernel import thread_count
@@ -253,7 +253,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _search(self, source: Source, seed: int) -> Fit:
-        return search.fit_source(
+        return fitting.fit_source(
             source,
             self.n_components,
             covariance_type=self.covariance_type,
@@ -268,7 +268,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _start(self, source: Source) -> dict[str, Any]:
-        """Where `search.fit_source` starts: the last parameters, given ones, or what ``init_params`` says."""
+        """Where `fitting.fit_source` starts: the last parameters, given ones, or what ``init_params`` says."""
         if self.warm_start and hasattr(self, "mixture_"):
             return {"init_params": self._continued(source)}
         weights, means, covariances = self._given(self.n_components, source.n_features)
@@ -319,7 +319,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _warn(self) -> None:
         for remark in self.result_.remarks:
-            if search.warning_category(self.result_, remark) is errors.ConvergenceWarning:
+            if fitting.warning_category(self.result_, remark) is errors.ConvergenceWarning:
                 warnings.warn(f"{NOT_CONVERGED} ({remark})", ConvergenceWarning, stacklevel=4)
             else:
                 warnings.warn(remark, errors.DegenerateWarning, stacklevel=4)
@@ -327,7 +327,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     # ---- checks ----------------------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
-        search.check_settings(
+        fitting.check_settings(
             self.n_components,
             self.covariance_type,
             self.tol,

@@ -20,7 +20,7 @@ from gaussmix.em import Fit, State
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.kernel import thread_count
 from gaussmix.rows import Block, Source, as_source
-from gaussmix.search import fit_source
+from gaussmix.fitting import fit_source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Which states the loop runs: from data and settings to the best of several starts.
+"""Fitting: from data and settings to the best of several starts.
 
 `fit` is the library's function behind the estimator and the command line. Starts run as one batch. Best is the
 highest L among sound solutions: a degenerate one loses to any sound one.
