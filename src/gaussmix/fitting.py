@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import em, families, start
+from gaussmix import em, families, search, start
 from gaussmix.degeneracy import degenerate_components, spread_features
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, ParameterError, SingularError
@@ -27,6 +27,9 @@ from gaussmix.rows import Source, as_source
 
 Array = NDArray[np.float64]
 Observer = Callable[[State], object]
+
+SEARCH = "search"
+STRATEGIES = (SEARCH, *start.STRATEGIES)
 
 
 def fit(
@@ -157,7 +160,7 @@ def fit_source(
     given = (weights_init, means_init, covariances_init)
     rngs = np.random.default_rng(random_state).spawn(n_init)
     if isinstance(init_params, str) and means_init is None:
-        firsts = [start.seeded(source, init_params, blank, prior, rng, equal_weights) for rng in rngs]
+        firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
         firsts = [_given_start(source, init_params, means_init, blank, plan)]
     return run(source, State(tuple(Run(_overridden(first, *given)) for first in firsts), plan), observer)
@@ -232,6 +235,14 @@ def _remarks(
     return tuple(remarks)
 
 
+def _seeded_start(
+    source: Source, strategy: str, blank: Mixture, plan: Plan, rng: np.random.Generator
+) -> Mixture:
+    if strategy == SEARCH:
+        return search.searched(source, blank, plan, rng)
+    return start.seeded(source, strategy, blank, plan.prior, rng, plan.equal_weights)
+
+
 def _given_start(source: Source, init_params: Any, means_init: Any, blank: Mixture, plan: Plan) -> Mixture:
     if isinstance(init_params, Mixture):
         if init_params.means.shape != blank.means.shape:
@@ -295,7 +306,7 @@ def check_settings(
         if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
             raise ParameterError(f"{name} must be a number from 0, got {value!r}.")
     families.get(covariance_type)
-    if isinstance(init_params, str) and init_params not in start.STRATEGIES:
-        raise ParameterError(f"init_params must be one of {', '.join(start.STRATEGIES)} or an array, got {init_params!r}.")
+    if isinstance(init_params, str) and init_params not in STRATEGIES:
+        raise ParameterError(f"init_params must be one of {', '.join(STRATEGIES)} or an array, got {init_params!r}.")
 
 

@@ -117,14 +117,20 @@ def seed_labels(
 
 
 def seeded(
-    source: Source, strategy: str, blank: Mixture, prior: PseudoRows, rng: np.random.Generator, equal_weights: bool
+    source: Source,
+    strategy: str,
+    blank: Mixture,
+    prior: PseudoRows,
+    rng: np.random.Generator,
+    equal_weights: bool,
+    n_rows: int = SEED_ROWS,
 ) -> Mixture:
     """The first mixture by one of `STRATEGIES`; ``blank`` gives K, D, family and noise.
 
     Every component gains at least one pseudo-row here, so that a seed on an outlier does not start as a point.
     """
     n_components = blank.n_components
-    block = source.sample(max(SEED_ROWS, 40 * n_components), rng)
+    block = source.sample(max(n_rows, 40 * n_components), rng)
     if len(block.rows) < n_components:
         raise DataError(f"n_components={n_components} needs at least as many rows, got {len(block.rows)}.")
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights

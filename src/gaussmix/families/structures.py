@@ -33,6 +33,10 @@ class Structure:
         definite.
     dense : callable (covariances, K, D) -> Array (K, D, D)
         The covariances written out in full.
+    moments : callable (dense) -> Array
+        Second moments (K, D, D) in ``moment_shape``.
+    log_det : callable (dense) -> Array
+        ln|Σ| of the nearest covariance of this structure, for matrices (…, D, D).
     """
 
     name: str
@@ -40,6 +44,8 @@ class Structure:
     moment_shape: Callable[[int, int], tuple[int, ...]]
     whiten: Callable[[Array, int, int], Array]
     dense: Callable[[Array, int, int], Array]
+    moments: Callable[[Array], Array]
+    log_det: Callable[[Array], Array]
 
 
 def _inverse_root(variances: Array) -> Array:
@@ -64,12 +70,33 @@ def _diagonal_matrices(variances: Array) -> Array:
     return dense
 
 
+def _diagonal(dense: Array) -> Array:
+    return np.diagonal(dense, axis1=-2, axis2=-1).copy()
+
+
+def _diagonal_log_det(dense: Array) -> Array:
+    logs: Array = np.log(np.maximum(_diagonal(dense), 1e-300)).sum(axis=-1)
+    return logs
+
+
+def _spherical_log_det(dense: Array) -> Array:
+    logs: Array = dense.shape[-1] * np.log(np.maximum(_diagonal(dense).mean(axis=-1), 1e-300))
+    return logs
+
+
+def _log_det(dense: Array) -> Array:
+    logs: Array = np.linalg.slogdet(dense)[1]
+    return np.maximum(logs, -1e9)
+
+
 spherical = Structure(
     name="spherical",
     shape=lambda K, D: (K,),
     moment_shape=lambda K, D: (K, D),
     whiten=lambda covariances, K, D: np.repeat(_inverse_root(covariances)[:, None], D, axis=1),
     dense=lambda covariances, K, D: _diagonal_matrices(np.repeat(covariances[:, None], D, axis=1)),
+    moments=_diagonal,
+    log_det=_spherical_log_det,
 )
 
 diagonal = Structure(
@@ -78,6 +105,8 @@ diagonal = Structure(
     moment_shape=lambda K, D: (K, D),
     whiten=lambda covariances, K, D: _inverse_root(covariances),
     dense=lambda covariances, K, D: _diagonal_matrices(covariances),
+    moments=_diagonal,
+    log_det=_diagonal_log_det,
 )
 
 tied = Structure(
@@ -86,6 +115,8 @@ tied = Structure(
     moment_shape=lambda K, D: (1, D, D),
     whiten=lambda covariances, K, D: _triangular_inverse(covariances[None]),
     dense=lambda covariances, K, D: np.repeat(covariances[None], K, axis=0),
+    moments=lambda dense: dense.sum(axis=0, keepdims=True),
+    log_det=_log_det,
 )
 
 full = Structure(
@@ -94,4 +125,6 @@ full = Structure(
     moment_shape=lambda K, D: (K, D, D),
     whiten=lambda covariances, K, D: _triangular_inverse(covariances),
     dense=lambda covariances, K, D: covariances,
+    moments=lambda dense: dense,
+    log_det=_log_det,
 )
