@@ -163,7 +163,10 @@ def fit_source(
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
         firsts = [_given_start(source, init_params, means_init, blank, plan)]
-    return run(source, State(tuple(Run(_overridden(first, *given)) for first in firsts), plan), observer)
+    overridden = (_overridden(first, *given) for first in firsts)
+    # A start outside the constraint may have a higher L than any within: the first step would fall, and end the run.
+    runs = tuple(Run(_levelled(first) if equal_weights else first) for first in overridden)
+    return run(source, State(runs, plan), observer)
 
 
 def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
@@ -249,6 +252,11 @@ def _given_start(source: Source, init_params: Any, means_init: Any, blank: Mixtu
             raise ParameterError(
                 f"init_params is a mixture with (K, D) = {init_params.means.shape}, the fit wants {blank.means.shape}."
             )
+        if init_params.family != blank.family:
+            raise ParameterError(
+                f"init_params is a mixture of family {init_params.family.name}, the fit wants {blank.family.name}; "
+                f"set covariance_type={init_params.covariance_type!r}, or give its labels: mixture.classify(X)."
+            )
         return init_params
     if isinstance(init_params, str):
         means = _shaped("means_init", means_init, blank.means.shape)
@@ -270,6 +278,19 @@ def _overridden(first: Mixture, weights: Any, means: Any, covariances: Any) -> M
     )
 
 
+def _levelled(first: Mixture) -> Mixture:
+    """``first`` with equal weights."""
+    return Mixture.unchecked(
+        np.full(first.n_components, (1.0 - first.noise_weight) / first.n_components),
+        first.means,
+        first.covariances,
+        first.covariance_type,
+        first.noise_weight,
+        first.noise_density,
+        first.feature_names,
+    )
+
+
 def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != shape:
@@ -281,7 +302,7 @@ def _responsibilities(values: Any, n_rows: int, n_components: int) -> Array:
     """Labels (N,) or responsibilities (N, K) as responsibilities, checked."""
     array = np.asarray(values)
     if array.ndim == 1 and len(array) == n_rows:
-        labels = array.astype(np.int64)
+        labels = array.astype(np.int64) if array.dtype.kind in "biuf" else np.full(n_rows, -1)
         if np.any(labels != array) or labels.min() < 0 or labels.max() >= n_components:
             raise ParameterError(f"labels in init_params must be integers from 0 to {n_components - 1}.")
         return np.eye(n_components)[labels]
@@ -289,7 +310,7 @@ def _responsibilities(values: Any, n_rows: int, n_components: int) -> Array:
         raise ParameterError(
             f"init_params must be labels ({n_rows},) or responsibilities ({n_rows}, {n_components}), got {array.shape}."
         )
-    gamma = array.astype(np.float64)
+    gamma = array.astype(np.float64) if array.dtype.kind in "biuf" else np.full(array.shape, np.nan)
     if not np.all(np.isfinite(gamma)) or np.any(gamma < 0) or np.any(np.abs(gamma.sum(axis=1) - 1) > 1e-6):
         raise ParameterError("responsibilities in init_params must be finite, not negative, and sum to 1 in each row.")
     return gamma

@@ -67,7 +67,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     brief = replace(plan, prior=replace(plan.prior, count=plan.prior.count * share))
     best = _Search(sample, blank, brief, rng).run()
     order = np.lexsort(best.means.T[::-1])
-    return _reordered(best, order)
+    return _reordered(best, order, blank.feature_names)
 
 
 class _Search:
@@ -269,9 +269,15 @@ def _entropy(gamma: Array) -> Array:
     return np.einsum("nk,nk->k", gamma, np.log(tiny))
 
 
-def _reordered(mixture: Mixture, order: NDArray[np.int64]) -> Mixture:
+def _reordered(
+    mixture: Mixture, order: NDArray[np.int64], feature_names: tuple[str, ...] | None
+) -> Mixture:
     shared = mixture.covariances.shape == mixture.family.structure.shape(0, mixture.n_features)
     covariances = mixture.covariances if shared else mixture.covariances[order]
     return Mixture.unchecked(
-        mixture.weights[order], mixture.means[order], covariances, mixture.covariance_type
+        mixture.weights[order],
+        mixture.means[order],
+        covariances,
+        mixture.covariance_type,
+        feature_names=feature_names,
     )

@@ -1,0 +1,167 @@
+"""`gaussmix.select`: the table, the criteria by their definitions, and the choice."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import gaussmix
+from gaussmix.errors import DataError, ParameterError
+from gaussmix.families import NAMES
+from gaussmix.selection import CRITERIA, Candidate, Selection
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Three round clusters of equal size and spread."""
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(300, 2)) + np.repeat([[0.0, 0.0], [7.0, 0.0], [0.0, 7.0]], 100, axis=0)
+
+
+@pytest.fixture(scope="module")
+def selection(clusters):
+    return gaussmix.select(clusters, range(1, 6), ["EII", "VVV", "tied"], random_state=0)
+
+
+def test_the_truth_is_chosen(selection):
+    best = selection.best_candidate
+    assert (best.n_components, best.covariance_type) == (3, "EII")
+    assert selection.best is best.fit
+    assert selection.criterion == "bic"
+
+
+def test_the_table(selection, clusters):
+    """One row per candidate, in order, each value that of the fit and by definition."""
+    table = selection.table.to_pylist()
+    cells = [(k, name) for name in ("EII", "VVV", "EEE") for k in range(1, 6)]
+    assert [(row["n_components"], row["covariance_type"]) for row in table] == cells
+    for row, candidate in zip(table, selection.candidates, strict=True):
+        mixture, L = candidate.fit.mixture, row["log_likelihood"]
+        assert pytest.approx(mixture.log_likelihood(clusters), rel=1e-12) == L
+        assert row["n_parameters"] == mixture.n_parameters
+        assert row["bic"] == pytest.approx(mixture.n_parameters * math.log(300) - 2 * L)
+        assert row["aic"] == pytest.approx(2 * mixture.n_parameters - 2 * L)
+        sure = np.log(mixture.responsibilities(clusters).max(axis=1)).sum()
+        assert row["icl"] == pytest.approx(row["bic"] - 2 * sure)
+        assert row["icl"] >= row["bic"] - 1e-9
+        assert row["n_iter"] == candidate.fit.n_iter
+        assert row["converged"] is True
+
+
+def test_every_candidate_is_the_fit_of_its_cell(selection, clusters):
+    candidate = selection.candidates[7]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = gaussmix.fit(clusters, 3, covariance_type="VVV", random_state=0, tol=1e-5, max_iter=1000)
+    assert candidate.fit.mixture == alone.mixture
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_each_criterion_chooses_its_lowest(selection, criterion):
+    chosen = Selection(selection.candidates, criterion)
+    values = selection.table[criterion].to_pylist()
+    assert chosen.best_candidate.criterion(criterion) == min(values)
+    assert chosen.best_candidate is selection.candidates[int(np.argmin(values))]
+
+
+def test_threads_change_nothing(selection, clusters):
+    for n_jobs in (1, 3):
+        again = gaussmix.select(clusters, range(1, 6), ["EII", "VVV", "tied"], random_state=0, n_jobs=n_jobs)
+        assert again.table.equals(selection.table)
+
+
+def test_weights_count_as_rows(clusters):
+    weights = np.arange(300) % 3
+    weighted = gaussmix.select(clusters, 3, "VVV", sample_weight=weights, init_params=np.arange(300) // 100)
+    repeated = gaussmix.select(
+        np.repeat(clusters, weights, axis=0), 3, "VVV", init_params=np.repeat(np.arange(300) // 100, weights)
+    )
+    for name in ("log_likelihood", "bic", "aic", "icl"):
+        left, right = weighted.table[name][0].as_py(), repeated.table[name][0].as_py()
+        assert left == pytest.approx(right, rel=1e-9)
+
+
+def test_all_families(clusters):
+    names = [c.covariance_type for c in gaussmix.select(clusters, 1, max_iter=5).candidates]
+    assert names == list(NAMES)
+    one_feature = gaussmix.select(clusters[:, :1], [1, 2], random_state=0)
+    assert [(c.n_components, c.covariance_type) for c in one_feature.candidates] == [
+        (1, "E"),
+        (2, "E"),
+        (1, "V"),
+        (2, "V"),
+    ]
+    assert one_feature.candidates[0].fit.bic == pytest.approx(one_feature.candidates[2].fit.bic)
+    doubled = gaussmix.select(clusters, 2, ["full", "VVV", "spherical"], random_state=0)
+    assert [c.covariance_type for c in doubled.candidates] == ["VVV", "VII"]
+
+
+def test_a_failed_candidate_is_a_row_of_nulls(clusters):
+    few = gaussmix.select(clusters[:3], [1, 4], "EII", random_state=0)
+    rows = few.table.to_pylist()
+    assert "n_components=4 needs at least as many rows" in rows[1]["remark"]
+    assert [rows[1][name] for name in ("log_likelihood", "n_parameters", "bic", "aic", "icl", "n_iter")] == [
+        None
+    ] * 6
+    assert few.candidates[1].criterion("bic") == math.inf
+    assert few.best_candidate is few.candidates[0]
+    with pytest.raises(DataError, match="no candidate could be fitted: n_components=4 needs"):
+        gaussmix.select(clusters[:3], [4, 5], "EII")
+
+
+def test_singular_candidates_lose(clusters):
+    """Without regularisation the tied family fits repeated rows, separate covariances do not."""
+    rows = np.vstack([clusters[:100], np.tile([20.0, 20.0], (30, 1))])
+    chosen = gaussmix.select(rows, 2, ["VVV", "EEE"], reg_covar=0.0, random_state=0)
+    assert chosen.candidates[0].fit is None
+    assert "singular" in chosen.candidates[0].remark
+    assert chosen.best_candidate.covariance_type == "EEE"
+
+
+def test_a_degenerate_candidate_loses_to_any_sound_one(selection):
+    sound = selection.candidates[0]
+    spike = selection.candidates[5]
+    fit = type(spike.fit)(**{**vars(spike.fit), "degenerate": (0,), "log_likelihoods": (1e9,)})
+    degenerate = Candidate(1, "VVV", fit, -1e9, "")
+    assert degenerate.criterion("bic") < sound.criterion("bic")
+    assert Selection((degenerate, sound), "bic").best_candidate is sound
+    assert Selection((degenerate,), "bic").best_candidate is degenerate
+
+
+def test_the_observer_sees_each_candidate(clusters):
+    seen = []
+    chosen = gaussmix.select(
+        clusters, [1, 2], ["EII", "VII"], random_state=0, observer=lambda *news: seen.append(news), n_jobs=2
+    )
+    assert [candidate for candidate, _ in seen] == list(chosen.candidates)
+    assert {total for _, total in seen} == {4}
+
+    def refuse(candidate, total):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        gaussmix.select(clusters, [1, 2], "VVV", observer=refuse)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        ((2, "EII", "mdl"), {}, "criterion must be one of bic, icl, aic, got 'mdl'"),
+        (([], "EII"), {}, "nothing to choose from"),
+        ((2, []), {}, "nothing to choose from"),
+        ((2, "oval"), {}, "covariance_type='oval' is not a covariance family"),
+        ((2, "EII"), {"tol": -1.0}, "tol must be a number from 0"),
+        ((0, "EII"), {}, "n_components must be a positive integer"),
+        ((2, "EII"), {"n_jobs": 0}, "n_jobs must not be 0"),
+    ],
+)
+def test_refused(clusters, arguments, settings, message):
+    with pytest.raises(ParameterError, match=message):
+        gaussmix.select(clusters, *arguments, **settings)
+
+
+def test_a_number_of_numpy_is_a_number(clusters):
+    assert len(gaussmix.select(clusters, np.int64(2), "EII").candidates) == 1
