@@ -39,7 +39,7 @@ SEARCH_ROWS = 20_000
 MERGE_ROWS = 1_000
 SEED_ROWS = 3_000
 BRIEF = 12
-SETTLE = 10
+SETTLE = 20
 # Moves without success in a row after which the search ends, and moves at most.
 PATIENCE = 4
 MOVES = 12
