@@ -143,7 +143,9 @@ def test_acceleration_reaches_the_same_top_in_fewer_passes():
         source = ArraySource(overlapping(seed, n_rows=400))
         prior = start.data_prior(source, 3, 1e-6)
         near = np.eye(3)[np.argmin(np.abs(source.rows[:, :1] - [-2, 0, 2]), axis=1)]
-        first = start.given(source, 0.8 * near + 0.2 / 3, start.blank_mixture(3, "VVV", prior), prior, False)
+        first = start.from_responsibilities(
+            source, 0.8 * near + 0.2 / 3, start.blank_mixture(3, "VVV", prior), prior, False
+        )
         plain, quick = (
             last(em.passes(source, State((Run(first),), Plan(prior, 1e-9, 20_000, memory=memory)))).runs[0]
             for memory in (0, 6)
@@ -301,7 +303,7 @@ def test_collapse_is_a_value_in_the_loop(two_clusters):
     blank = start.blank_mixture(2, "VVV", prior)
     gamma = np.zeros((len(rows), 2))
     gamma[:400, 0], gamma[400:, 1], gamma[395:400] = 1, 1, 0.5
-    doomed = start.given(source, gamma, blank, prior, False)
+    doomed = start.from_responsibilities(source, gamma, blank, prior, False)
     sound = start.seeded(
         source, "kmeans", start.blank_mixture(2, "EEE", prior), prior, np.random.default_rng(0), False
     )

@@ -155,7 +155,7 @@ def test_m_steps(highprec, name):
     prior = PseudoRows(0.0, np.ones(rows.shape[1]), np.zeros(rows.shape[1], dtype=bool))
     wanted = {"VVV": "cov_VVV", "EEE": "cov_EEE", "VII": "var_VII", "EII": "var_EII"}
     for family, key in wanted.items():
-        mixture = start.given(
+        mixture = start.from_responsibilities(
             ArraySource(rows),
             gamma,
             start.blank_mixture(2, family, prior_like(rows)),
@@ -207,7 +207,7 @@ def run_from(table, case, memory, tol, max_iter):
     gamma = np.where(np.arange(K) == labels[:, None], 0.9 if K > 1 else 1.0, 0.1 / max(K - 1, 1))
     prior = start.data_prior(source, K, 0.0)
     blank = start.blank_mixture(K, case["model"], prior)
-    first = start.given(source, gamma, blank, prior, equal_weights=False)
+    first = start.from_responsibilities(source, gamma, blank, prior, equal_weights=False)
     *_, state = em.passes(source, em.State((em.Run(first),), em.Plan(prior, tol, max_iter, memory=memory)))
     return source, state
 

@@ -208,7 +208,7 @@ def test_given_responsibilities(two_clusters):
     gamma, weights = rng.dirichlet([1, 1], size=400), rng.exponential(size=400)
     source = ArraySource(two_clusters, weights)
     prior = prior_of(source, 2, 1e-2)
-    first = start.given(source, gamma, start.blank_mixture(2, "VVV", prior), prior, False)
+    first = start.from_responsibilities(source, gamma, start.blank_mixture(2, "VVV", prior), prior, False)
     mass = weights @ gamma
     means = (gamma * weights[:, None]).T @ two_clusters / mass[:, None]
     np.testing.assert_allclose(first.weights, mass / mass.sum(), rtol=1e-13)
@@ -218,7 +218,7 @@ def test_given_responsibilities(two_clusters):
         scatter = (residuals * (gamma[:, k] * weights)[:, None]).T @ residuals
         expected = (scatter + prior.count * np.diag(prior.variances)) / (mass[k] + prior.count)
         np.testing.assert_allclose(first.covariances[k], expected, rtol=1e-11, atol=1e-13)
-    equal = start.given(source, gamma, start.blank_mixture(2, "VVV", prior), prior, True)
+    equal = start.from_responsibilities(source, gamma, start.blank_mixture(2, "VVV", prior), prior, True)
     assert np.array_equal(equal.weights, [0.5, 0.5])
     assert np.array_equal(equal.means, first.means)
 
@@ -237,4 +237,6 @@ def test_a_singular_start_is_refused_without_regularisation():
     source = ArraySource(np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0))
     prior = prior_of(source, 2, 0.0)
     with pytest.raises(SingularError, match=r"the start is singular .* reg_covar=0 leaves it so"):
-        start.given(source, np.eye(2)[np.arange(10) // 5], start.blank_mixture(2, "VVV", prior), prior, False)
+        start.from_responsibilities(
+            source, np.eye(2)[np.arange(10) // 5], start.blank_mixture(2, "VVV", prior), prior, False
+        )

@@ -262,7 +262,7 @@ def _given_start(source: Source, init_params: Any, means_init: Any, blank: Mixtu
         means = _shaped("means_init", means_init, blank.means.shape)
         return start.from_means(source, means, blank, plan.prior, plan.equal_weights)
     gamma = _responsibilities(init_params, source.n_rows, blank.n_components)
-    return start.given(source, gamma, blank, plan.prior, plan.equal_weights)
+    return start.from_responsibilities(source, gamma, blank, plan.prior, plan.equal_weights)
 
 
 def _overridden(first: Mixture, weights: Any, means: Any, covariances: Any) -> Mixture:

@@ -140,9 +140,13 @@ class _Search:
     # ---- moves ------------------------------------------------------------------------------------------------
 
     def split(self, mixture: Mixture, axis_of: AxisChoice) -> Mixture:
-        """Every component in two halves along one of its axes, moments preserved; 2K components."""
+        """Every component in two halves along one of its axes, moments preserved; 2K components.
+
+        Axes are those of the features in units of their spread, so that other units choose no other axes.
+        """
+        scale = np.sqrt(self.plan.prior.variances)
         mass = np.repeat(mixture.weights * self.sample.weight / 2, 2)
-        shift = SPLIT * axis_of(mixture, self.rng)
+        shift = SPLIT * scale * axis_of(mixture.full_covariances / np.outer(scale, scale), self.rng)
         both = np.stack([shift, -shift], axis=1).reshape(-1, mixture.n_features)
         outer = np.repeat(mixture.full_covariances - shift[:, :, None] * shift[:, None, :], 2, axis=0)
         moments = mass[:, None, None] * outer
@@ -183,26 +187,26 @@ class _Search:
         return self._seeded(blank) if isinstance(made, Collapse) else made
 
 
-AxisChoice = Callable[[Mixture, np.random.Generator], Array]
+AxisChoice = Callable[[Array, np.random.Generator], Array]
 
 
-def principal_axes(mixture: Mixture, rng: np.random.Generator) -> Array:
-    """The longest semi-axis of each component, (K, D)."""
-    values, vectors = _axes(mixture)
+def principal_axes(covariances: Array, rng: np.random.Generator) -> Array:
+    """The longest semi-axis of each of the covariances (K, D, D): (K, D)."""
+    values, vectors = _axes(covariances)
     return np.sqrt(values[:, -1:]) * vectors[:, :, -1]
 
 
-def any_axes(mixture: Mixture, rng: np.random.Generator) -> Array:
-    """For each component one of its semi-axes, all equally likely."""
-    values, vectors = _axes(mixture)
-    each, chosen = np.arange(len(values)), rng.integers(mixture.n_features, size=len(values))
+def any_axes(covariances: Array, rng: np.random.Generator) -> Array:
+    """For each of the covariances (K, D, D) one of its semi-axes, all equally likely."""
+    values, vectors = _axes(covariances)
+    each, chosen = np.arange(len(values)), rng.integers(values.shape[1], size=len(values))
     return np.sqrt(values[each, chosen])[:, None] * vectors[each, :, chosen]
 
 
-def any_direction(mixture: Mixture, rng: np.random.Generator) -> Array:
-    """For each component a random direction in its own metric, (K, D)."""
-    values, vectors = _axes(mixture)
-    drawn = rng.standard_normal(mixture.means.shape)
+def any_direction(covariances: Array, rng: np.random.Generator) -> Array:
+    """For each of the covariances (K, D, D) a random direction in its own metric, (K, D)."""
+    values, vectors = _axes(covariances)
+    drawn = rng.standard_normal(values.shape)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     return np.einsum("kij,kj->ki", vectors, np.sqrt(values) * drawn)
 
@@ -210,8 +214,8 @@ def any_direction(mixture: Mixture, rng: np.random.Generator) -> Array:
 AXES: tuple[AxisChoice, ...] = (principal_axes, any_direction, any_axes)
 
 
-def _axes(mixture: Mixture) -> tuple[Array, Array]:
-    values, vectors = np.linalg.eigh(mixture.full_covariances)
+def _axes(covariances: Array) -> tuple[Array, Array]:
+    values, vectors = np.linalg.eigh(covariances)
     return np.maximum(values, 0.0), vectors
 
 

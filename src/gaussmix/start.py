@@ -145,7 +145,9 @@ def seeded(
     return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
 
 
-def given(source: Source, responsibilities: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool) -> Mixture:
+def from_responsibilities(
+    source: Source, responsibilities: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool
+) -> Mixture:
     """The first mixture from responsibilities (N, K) or (N, K + 1) of all rows, in the source's order."""
     pairs: list[tuple[Block, Array]] = []
 
