@@ -389,7 +389,9 @@ def cell(n_components: int, family: str, bic: float | None, degenerate: tuple[in
         return Candidate(n_components, family, None, None, "failed")
     mixture = Mixture(weights=[1.0], means=[[0.0]], covariances=[1.0], covariance_type="spherical")
     log_likelihood = (mixture.n_parameters * np.log(100) - bic) / 2
-    fit = Fit(mixture, "converged", (log_likelihood,), (log_likelihood,), 100.0, degenerate=degenerate)
+    fit = Fit(
+        mixture, "converged", (log_likelihood,), (log_likelihood,), 100.0, n_iter=1, degenerate=degenerate
+    )
     return Candidate(n_components, family, fit, bic, "")
 
 
