@@ -62,6 +62,7 @@ $(READY): $(BUILD_INPUTS) | check-tools
 	@echo "Building gaussmix in $(VENV); the first time this takes about a minute."
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --editable .
+	@cp $(VENV)/lib/python3*/site-packages/gaussmix/_kernel.pyi src/gaussmix/  # for mypy and editors
 	@touch $@
 
 $(DEV): $(READY)

@@ -277,7 +277,8 @@ def row(case: Case, dtype: str, timings: dict[str, Timing]) -> str:
         if name == "scikit-learn":
             cells.append(timing.threads)
         if name != "gaussmix":
-            cells.append(f"**{timing.median / ours:.1f}**")
+            ratio = timing.median / ours
+            cells.append(f"**{ratio:.1f}**" if ratio >= 1 else f"**{ratio:.2f}**")
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
