@@ -181,7 +181,7 @@ def plan_of(source, K, reg_covar=1e-6, **settings):
 
 def ended(mixture, source, reason=em.CONVERGED):
     value = mixture.log_likelihood(source.rows)
-    return Run(None, mixture, (value,), (value,), reason)
+    return Run(None, mixture, (value,), (value,), reason, folded=mixture.fold(source.rows))
 
 
 def test_a_sound_solution_beats_a_degenerate_one(two_clusters):

@@ -1,8 +1,12 @@
-"""Which components of a fit describe too few rows to be believed, and how to say so.
+"""Which components of a fit describe too few rows to be believed.
 
 A component counts as degenerate when regularisation supplies more than a tenth of its smallest eigenvalue, or when
 its mass is below 3(D + 1) rows and its smallest eigenvalue relative to the pooled within-component covariance is
 below 1e-3. Eigenvalues are taken in units of the features' own variances, so a change of units changes nothing.
+
+What the prior's scatter supplies is found by asking the family: its M-step is solved with that scatter and with half
+of it. Where Σ_k is a sum, half of what is supplied is missing then; where components share a volume, a shape, all of
+the covariance, the answer is shared as they share it.
 """
 
 from __future__ import annotations
@@ -11,40 +15,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture import Mixture
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import Prior
+from gaussmix.statistics import Statistics
+
+Array = NDArray[np.float64]
 
 SUPPLIED = 0.1
 FEW_ROWS = 3
 RELATIVE = 1e-3
+# Variances of a family that knows no units per feature, a sphere say, may be this far from those of the features.
+LARGEST = 1e250
 
 
-def degenerate_components(mixture: Mixture, prior: PseudoRows, weight: float) -> tuple[int, ...]:
-    """Indices of the degenerate components of a mixture fitted to rows of total ``weight`` under ``prior``."""
+def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior) -> tuple[int, ...]:
+    """Indices of the degenerate components of a mixture; ``statistics`` are of a pass at it."""
     spread = spread_features(prior)
     if not spread.any():
         return ()
-    scale = np.sqrt(prior.variances[spread])
-    covariances = mixture.full_covariances[:, spread][:, :, spread] / scale[:, None] / scale
-    mass = mixture.weights * weight
-    supplied = prior.count / np.maximum(mass + prior.count, 1e-300)
-    smallest = np.linalg.eigvalsh(covariances)[:, 0]
-    pooled = np.einsum("k,kij->ij", mixture.weights / max(mixture.weights.sum(), 1e-300), covariances)
+    mass = statistics.mass
+    degenerate = _mostly_supplied(mixture, statistics, prior, spread)
     few = mass < FEW_ROWS * (spread.sum() + 1)
-    thin = np.zeros(len(mass), dtype=bool)
     if few.any():
-        thin[few] = _relative_smallest(covariances[few], pooled) < RELATIVE
-    return tuple(int(k) for k in np.flatnonzero((supplied > SUPPLIED * smallest) | thin))
+        covariances = _standardised(mixture, mixture.covariances, prior, spread)
+        pooled = np.einsum("k,kij->ij", mass / max(mass.sum(), 1e-300), covariances)
+        degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
+    return tuple(int(k) for k in np.flatnonzero(degenerate))
 
 
-def spread_features(prior: PseudoRows) -> NDArray[np.bool_]:
+def spread_features(prior: Prior) -> NDArray[np.bool_]:
     """Which features vary at all; the others carry only the floor of their variance."""
-    varying: NDArray[np.bool_] = ~prior.constant
+    varying: NDArray[np.bool_] = ~prior.pseudo_rows.constant
     return varying
 
 
-def _relative_smallest(covariances: NDArray[np.float64], pooled: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mostly_supplied(
+    mixture: Mixture, statistics: Statistics, prior: Prior, spread: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """For each component whether more than a tenth of its smallest eigenvalue comes from the prior's scatter."""
+    means, scatter = statistics.scatter()
+    mass = statistics.mass
+    solve = prior.solver(mixture.family)
+    with np.errstate(all="ignore"):
+        supplied, counted = prior.augmented(means, np.zeros_like(scatter), mass)[1:]
+        if not supplied.any():
+            return np.zeros(len(mass), dtype=bool)
+        try:
+            whole, half = (
+                _standardised(mixture, solve(scatter + part * supplied, counted, mixture.covariances), prior, spread)
+                for part in (1.0, 0.5)
+            )
+            values, axes = np.linalg.eigh(whole)
+        except np.linalg.LinAlgError:  # not even with regularisation
+            return np.ones(len(mass), dtype=bool)
+        smallest = axes[:, :, 0]
+        missing = np.einsum("ki,kij,kj->k", smallest, whole - half, smallest)
+    much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(values[:, 0], 0.0)
+    return much
+
+
+def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: NDArray[np.bool_]) -> Array:
+    """Stored covariances written out (K, D, D), in units of the features' spread, without features that have none."""
+    dense = mixture.family.structure.dense(covariances, *mixture.means.shape)[:, spread][:, :, spread]
+    scale = np.sqrt(prior.variances[spread])
+    with np.errstate(over="ignore"):
+        relative = dense / scale[:, None] / scale
+    clipped: Array = np.clip(relative, -LARGEST, LARGEST)
+    return clipped
+
+
+def _relative_smallest(covariances: Array, pooled: Array) -> Array:
     """Smallest eigenvalue of each covariance in the metric of ``pooled``."""
     values, vectors = np.linalg.eigh(pooled)
     root = vectors / np.sqrt(np.maximum(values, 1e-300))
-    smallest: NDArray[np.float64] = np.linalg.eigvalsh(root.T @ covariances @ root)[:, 0]
+    smallest: Array = np.linalg.eigvalsh(root.T @ covariances @ root)[:, 0]
     return smallest

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from gaussmix.acceleration import Memory, Trial, proposed, remaining_gain, shortened
 from gaussmix.mixture import Collapse, Mixture, m_step
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics
 
@@ -35,7 +35,7 @@ class Plan:
 
     Attributes
     ----------
-    prior : PseudoRows
+    prior : Prior
     tol : float
         Nats per row: stop when the last plain EM step gained less and all that are still to come less than a tenth.
     max_iter : int
@@ -48,7 +48,7 @@ class Plan:
         Passes that the acceleration remembers; 0 is plain EM.
     """
 
-    prior: PseudoRows
+    prior: Prior
     tol: float = 1e-3
     max_iter: int = 100
     equal_weights: bool = False
@@ -182,7 +182,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     """What one pass taught a run: L of its candidate, and the next candidate or why there is none."""
     mixture = run.candidate
     assert mixture is not None
-    objective = statistics.log_likelihood + plan.prior.penalty(mixture.whitening, mixture.n_components)
+    objective = statistics.log_likelihood + plan.prior.log_density(mixture.means, mixture.whitening)
     gain = objective - run.objectives[-1] if run.objectives else math.inf
     if run.trial is not None and not gain > 0:
         return _retreat(run, gain, plan)

@@ -22,7 +22,7 @@ from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, ParameterError, SingularError
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import Prior
 from gaussmix.rows import Source, as_source
 
 Array = NDArray[np.float64]
@@ -180,9 +180,9 @@ def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
 def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = None) -> Fit:
     """The best run of a finished state, with what a user should know about it."""
     prior = state.plan.prior
-    ended = [(each, _soundness(each, prior, weight)) for each in state.runs]
+    ended = [(each, _soundness(each, prior)) for each in state.runs]
     best, degenerate = max(ended, key=lambda pair: _rank(*pair))
-    if best.mixture is None or (best.reason == em.COLLAPSED and prior.count == 0):
+    if best.mixture is None or (best.reason == em.COLLAPSED and prior.pseudo_rows.count == 0):
         raise SingularError(
             "a covariance became singular: the likelihood is unbounded there and reg_covar=0 lets it grow. "
             "Use the default reg_covar=1e-6, fewer components or a simpler covariance_type."
@@ -200,8 +200,10 @@ def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = 
     )
 
 
-def _soundness(each: Run, prior: PseudoRows, weight: float) -> tuple[int, ...]:
-    return () if each.mixture is None else degenerate_components(each.mixture, prior, weight)
+def _soundness(each: Run, prior: Prior) -> tuple[int, ...]:
+    if each.mixture is None or each.folded is None:
+        return ()
+    return degenerate_components(each.mixture, each.folded, prior)
 
 
 def _rank(each: Run, degenerate: tuple[int, ...]) -> tuple[bool, bool, float]:
@@ -211,7 +213,7 @@ def _rank(each: Run, degenerate: tuple[int, ...]) -> tuple[bool, bool, float]:
 
 
 def _remarks(
-    best: Run, degenerate: tuple[int, ...], prior: PseudoRows, weight: float, names: tuple[str, ...] | None
+    best: Run, degenerate: tuple[int, ...], prior: Prior, weight: float, names: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     remarks = []
     if best.reason == em.MAX_ITER:

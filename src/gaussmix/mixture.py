@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix import families, kernel
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.families import Family
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import Prior
 from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -337,12 +337,11 @@ class Collapse:
     why: str
 
 
-def m_step(statistics: Statistics, previous: Mixture, prior: PseudoRows, equal_weights: bool = False) -> Mixture | Collapse:
+def m_step(statistics: Statistics, previous: Mixture, prior: Prior, equal_weights: bool = False) -> Mixture | Collapse:
     """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in the family of ``previous``.
 
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
-    means, scatter = statistics.scatter()
     mass = statistics.mass
     noise_weight = statistics.noise_mass / statistics.weight if previous.has_noise else 0.0
     if equal_weights:
@@ -351,7 +350,8 @@ def m_step(statistics: Statistics, previous: Mixture, prior: PseudoRows, equal_w
         weights = mass / (mass.sum() + (statistics.noise_mass if previous.has_noise else 0.0))
     try:
         with np.errstate(all="ignore"):
-            covariances = previous.family.solve(*prior.add_to(scatter, mass), previous.covariances)
+            means, scatter, counted = prior.augmented(*statistics.scatter(), mass)
+            covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
             mixture = Mixture.unchecked(
                 weights,
                 means,

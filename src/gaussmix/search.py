@@ -64,7 +64,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     block = source.sample(SEARCH_ROWS, rng)
     sample = ArraySource(block.rows, block.weights)
     share = sample.weight / source.weight
-    brief = replace(plan, prior=replace(plan.prior, count=plan.prior.count * share))
+    brief = replace(plan, prior=plan.prior.thinned(share))
     best = _Search(sample, blank, brief, rng).run()
     order = np.lexsort(best.means.T[::-1])
     return _reordered(best, order, blank.feature_names)
@@ -118,9 +118,9 @@ class _Search:
 
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L."""
-        if run.mixture is None:
+        if run.mixture is None or run.folded is None:
             return False, -math.inf
-        sound = not degenerate_components(run.mixture, self.plan.prior, self.sample.weight)
+        sound = not degenerate_components(run.mixture, run.folded, self.plan.prior)
         return sound, run.log_likelihoods[-1]
 
     def _lowered(self, best: Run, nats_per_row: float) -> tuple[bool, float]:
@@ -183,7 +183,7 @@ class _Search:
 
     def _mixture(self, statistics: Statistics, blank: Mixture, fallback: Mixture) -> Mixture:
         """The M-step of made-up statistics; a blank start in the rare case that it has none."""
-        made = m_step(statistics, blank, replace(self.plan.prior, count=max(self.plan.prior.count, 1e-3)))
+        made = m_step(statistics, blank, self.plan.prior.thinned(1.0, at_least=1e-3))
         return self._seeded(blank) if isinstance(made, Collapse) else made
 
 

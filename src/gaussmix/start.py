@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gaussmix import families, reference
 from gaussmix.errors import DataError, SingularError
 from gaussmix.mixture import Collapse, Mixture, m_step
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import Prior, PseudoRows
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics
 
@@ -45,7 +45,7 @@ def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRow
     return PseudoRows(reg_covar * statistics.weight / n_components, np.where(constant, floor, variances), constant)
 
 
-def standardise(block: Block, prior: PseudoRows) -> Array:
+def standardise(block: Block, prior: Prior) -> Array:
     """Rows (n, D) of the block with mean 0, in units of the features' spread.
 
     Correlation stays: it is mostly the distance of the clusters, which whitening would shrink to two units.
@@ -120,7 +120,7 @@ def seeded(
     source: Source,
     strategy: str,
     blank: Mixture,
-    prior: PseudoRows,
+    prior: Prior,
     rng: np.random.Generator,
     equal_weights: bool,
     n_rows: int = SEED_ROWS,
@@ -141,12 +141,12 @@ def seeded(
         points = standardise(block, prior)
         gamma = np.eye(n_components)[seed_labels(strategy, points, weights, n_components, rng)]
     # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
-    sampled = replace(prior, count=max(prior.count * float(weights.sum()) / source.weight, 1.0))
+    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
     return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
 
 
 def from_responsibilities(
-    source: Source, responsibilities: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool
+    source: Source, responsibilities: Array, blank: Mixture, prior: Prior, equal_weights: bool
 ) -> Mixture:
     """The first mixture from responsibilities (N, K) or (N, K + 1) of all rows, in the source's order."""
     pairs: list[tuple[Block, Array]] = []
@@ -160,24 +160,24 @@ def from_responsibilities(
     return _checked(m_step(_statistics(pairs, blank), blank, prior, equal_weights))
 
 
-def from_means(source: Source, means: Array, blank: Mixture, prior: PseudoRows, equal_weights: bool) -> Mixture:
+def from_means(source: Source, means: Array, blank: Mixture, prior: Prior, equal_weights: bool) -> Mixture:
     """The first mixture from given ``means`` (K, D): sampled rows go to the nearest, in units of the features' spread."""
     block = source.sample(max(SEED_ROWS, 40 * len(means)), np.random.default_rng(0))
     scale = np.sqrt(prior.variances)
     labels = nearest_labels((block.rows - means[0]) / scale, (means - means[0]) / scale)
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
-    sampled = replace(prior, count=max(prior.count * float(weights.sum()) / source.weight, 1.0))
+    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
     return _checked(m_step(_statistics([(block, np.eye(len(means))[labels])], blank), blank, sampled, equal_weights))
 
 
-def blank_mixture(n_components: int, covariance_type: str, prior: PseudoRows, **fields: Any) -> Mixture:
+def blank_mixture(n_components: int, covariance_type: str, prior: Prior, **fields: Any) -> Mixture:
     """K equal components with the data's variances, at zero: the shape of what a start fills in."""
     family = families.get(covariance_type)
     n_features = len(prior.variances)
     moment_shape = family.structure.moment_shape(n_components, n_features)
     mass = np.ones(n_components)
     scatter = np.zeros(moment_shape)
-    one_each = replace(prior, count=1.0)
+    one_each = replace(prior.pseudo_rows, count=1.0)
     covariances = family.solve(one_each.add_to(scatter, mass - 1.0)[0], mass, None)
     means = np.zeros((n_components, n_features))
     return Mixture.unchecked(mass / n_components, means, covariances, covariance_type, **fields)

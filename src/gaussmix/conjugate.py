@@ -1,0 +1,191 @@
+"""The normal-inverse-Wishart prior of Fraley & Raftery (2007, Journal of Classification 24, 155-181).
+
+    μ_k | Σ_k ~ N(μ_P, Σ_k / κ),    Σ_k ~ inverse Wishart(ν, Λ),
+
+whose log density, up to a constant, is
+
+    −½ [(ν + D + 1) ln|Σ| + tr(Σ⁻¹Λ)] − ½ Σ_k [ln|Σ_k| + κ (μ_k − μ_P)ᵀ Σ_k⁻¹ (μ_k − μ_P)],
+
+the first part once for each covariance that the family has: once in EII, EEI and EEE, for each component in the
+others. Variances of a diagonal or spherical family have an inverse gamma prior, 1/σ² ~ Γ(ν/2, rate s/2), in place of
+it: (ν + 2) ln σ² + s/σ². Eqs. (7), (8) become
+
+    μ_k = (n_k x̄_k + κ μ_P) / (n_k + κ),
+    S_k ← S_k + Λ + (κ n_k / (κ + n_k)) (x̄_k − μ_P)(x̄_k − μ_P)ᵀ,    n_k ← n_k + 1 + (ν + D + 1),
+
+and the family solves as ever; κ = 0 is a flat prior of the means, without the 1. In EII, VII, EEI, VVI, EEE and VVV
+this is conjugate; in the other eight it is the same density on the family's own covariances, and MAP all the same.
+
+mclust's formulas deviate for EII (no s), EEI (means not shrunk) and, with κ = 0, for VVV and V (the 1 stays).
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix.errors import ParameterError
+from gaussmix.priors import PseudoRows
+
+if TYPE_CHECKING:
+    from gaussmix.families import Family
+
+Array = NDArray[np.float64]
+
+# Families of a single covariance.
+COMMON = ("EII", "EEI", "EEE")
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugatePrior:
+    """Hyperparameters of the conjugate prior; what is None comes from the data, as in Fraley & Raftery (2007).
+
+    Parameters
+    ----------
+    shrinkage : float
+        κ, in rows: how strongly means are drawn to ``mean``; 0 is not at all.
+    mean : array-like (D,), optional
+        μ_P; the mean of the data.
+    dof : float, optional
+        ν, degrees of freedom; D + 2.
+    scale : float or array-like (D, D), optional
+        s of the spherical and diagonal families, in squared units: the mean variance of the features over K^(2/D).
+        Λ of the others: the covariance of the data over K^(2/D).
+    """
+
+    shrinkage: float = 0.01
+    mean: ArrayLike | None = None
+    dof: float | None = None
+    scale: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("shrinkage", self.shrinkage), ("dof", self.dof)):
+            if value is not None and (not isinstance(value, numbers.Real) or not 0 <= value < math.inf):
+                raise ParameterError(f"{name} of the conjugate prior must be a number from 0, got {value!r}.")
+
+    def for_data(
+        self, pseudo_rows: PseudoRows, family: Family, n_components: int, mean: Array, covariance: Array
+    ) -> Conjugate:
+        """The prior of a family, beside data of that mean (D,) and covariance (D, D), with divisor N − 1."""
+        n_features = len(mean)
+        dof = n_features + 2 if self.dof is None else float(self.dof)
+        shrunk_to = mean if self.mean is None else _shaped("mean", self.mean, (n_features,))
+        volume = n_components ** (2 / n_features)
+        if len(family.structure.moment_shape(1, n_features)) == 3:
+            matrix = covariance / volume if self.scale is None else _scale_matrix(self.scale, n_features)
+            count, scale = dof + n_features + 1, matrix
+        else:
+            mean_variance = float(np.mean(np.diagonal(covariance)))
+            single = mean_variance / volume if self.scale is None else float(_shaped("scale", self.scale, ()))
+            # One inverse gamma for the D variances that a spherical family holds to be one.
+            spread_over = n_features if family.structure.name == "spherical" else 1
+            count, scale = (dof + 2) / spread_over, np.full(n_features, single / spread_over)
+        return Conjugate(
+            pseudo_rows, float(self.shrinkage), shrunk_to, count, scale, common=family.name in COMMON
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """The conjugate prior of a family, beside pseudo-rows.
+
+    Attributes
+    ----------
+    pseudo_rows : PseudoRows
+    shrinkage : float
+        κ.
+    mean : (D,)
+        μ_P.
+    count : float
+        What a covariance's mass gains: ν + D + 1, ν + 2, or (ν + 2) / D in a spherical family.
+    scale : (D,) or (D, D)
+        What its scatter gains: s, s / D or Λ.
+    common : bool
+        Whether all components share the one covariance, and so the one prior.
+    """
+
+    pseudo_rows: PseudoRows
+    shrinkage: float
+    mean: Array
+    count: float
+    scale: Array
+    common: bool
+
+    @property
+    def variances(self) -> Array:
+        """Of the features."""
+        return self.pseudo_rows.variances
+
+    def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
+        """Means drawn to μ_P, scatter and mass with the prior's own, then the pseudo-rows."""
+        part, apart = self._part(len(mass)), means - self.mean
+        pull = self.shrinkage * mass / np.maximum(self.shrinkage + mass, 1e-300)
+        shrunk = means - (self.shrinkage / np.maximum(self.shrinkage + mass, 1e-300))[:, None] * apart
+        added = part * self.scale + _outer(pull, apart, scatter.ndim)
+        if len(scatter) < len(mass):
+            added = added.sum(axis=0, keepdims=True)
+        counted = mass + part * self.count + (self.shrinkage > 0)
+        return shrunk, *self.pseudo_rows.add_to(scatter + added, counted)
+
+    def log_density(self, means: Array, whitening: Array) -> float:
+        """The two parts of the head, and the pseudo-rows' penalty; ln|Σ| = −2 Σ_j ln W_jj and Σ⁻¹ = WᵀW."""
+        diagonal = whitening if whitening.ndim == 2 else np.diagonal(whitening, axis1=1, axis2=2)
+        apart, part = means - self.mean, self._part(len(means)) * (len(means) / len(whitening))
+        if whitening.ndim == 2:
+            distance, trace = (whitening * apart) ** 2, whitening**2 * self.scale
+        else:
+            distance = (whitening @ apart[:, :, None]) ** 2
+            trace = (whitening @ self.scale) * whitening
+        counts = part * self.count + (self.shrinkage > 0) * len(means) / len(whitening)
+        logarithms = counts * float(np.log(diagonal).sum())
+        return (
+            logarithms
+            - 0.5 * (part * float(trace.sum()) + self.shrinkage * float(distance.sum()))
+            + self.pseudo_rows.log_density(means, whitening)
+        )
+
+    def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
+        """Every covariance of the family is admitted."""
+        return family.solve
+
+    def thinned(self, share: float, at_least: float = 0.0) -> Conjugate:
+        """All of it times ``share``, but for the flat or not flat prior of the means."""
+        return replace(
+            self,
+            pseudo_rows=self.pseudo_rows.thinned(share, at_least),
+            shrinkage=self.shrinkage * share,
+            count=self.count * share,
+            scale=self.scale * share,
+        )
+
+    def _part(self, n_components: int) -> float:
+        """The part of a covariance's prior that each of the components brings."""
+        return 1.0 / n_components if self.common else 1.0
+
+
+def _outer(factors: Array, vectors: Array, ndim: int) -> Array:
+    """f_k v_k v_kᵀ (K, D, D), or its diagonal (K, D), of f (K,) and v (K, D)."""
+    weighted = factors[:, None] * vectors
+    product: Array = weighted * vectors if ndim == 2 else weighted[:, :, None] * vectors[:, None, :]
+    return product
+
+
+def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != shape or not np.all(np.isfinite(array)) or (shape == () and array < 0):
+        kind = f"finite, of shape {shape}" if shape else "one number from 0 in this family"
+        raise ParameterError(f"{name} of the conjugate prior must be {kind}, got shape {array.shape}.")
+    return array
+
+
+def _scale_matrix(values: Any, n_features: int) -> Array:
+    matrix = _shaped("scale", values, (n_features, n_features))
+    if not np.allclose(matrix, matrix.T, rtol=1e-8) or np.any(np.linalg.eigvalsh(matrix) < 0):
+        raise ParameterError("scale of the conjugate prior must be a covariance: symmetric, no negative eigenvalue.")
+    return matrix
