@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 
 # How far weights may be from summing to one: the rounding of a file with ten digits.
 SUM_TOLERANCE = 1e-8
+# |ln V| beyond which 1/V is not kept as a double beside its logarithm.
+LARGEST_LOG = 690.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,8 @@ class Mixture:
         π_0 of a uniform noise component; with the weights it sums to 1.
     noise_density : float
         1/V of the noise component.
+    noise_log_density : float, optional
+        −ln V, in place of ``noise_density``: with many features V leaves the range of a double.
     feature_names : sequence of str, optional
         Names of the D columns; kept in model files and used to find the columns of a data frame.
 
@@ -67,6 +71,7 @@ class Mixture:
     noise_weight: float = 0.0
     noise_density: float = 0.0
     feature_names: tuple[str, ...] | None = None
+    noise_log_density: float = field(default=-math.inf, init=False)
 
     def __init__(
         self,
@@ -78,11 +83,12 @@ class Mixture:
         noise_weight: float = 0.0,
         noise_density: float = 0.0,
         feature_names: Sequence[str] | None = None,
+        noise_log_density: float | None = None,
     ) -> None:
         family = families.get(covariance_type)
         checked_means = _real_array("means", means, 2)
         checked_weights = _checked_weights(weights, float(noise_weight), len(checked_means))
-        _check_noise(float(noise_weight), float(noise_density))
+        density, log_density = _checked_noise(float(noise_weight), float(noise_density), noise_log_density)
         checked = _checked_covariances(covariances, family, *checked_means.shape)
         names = None if feature_names is None else tuple(str(name) for name in feature_names)
         if names is not None and len(names) != checked_means.shape[1]:
@@ -93,8 +99,9 @@ class Mixture:
             covariances=checked,
             covariance_type=covariance_type,
             noise_weight=float(noise_weight),
-            noise_density=float(noise_density),
+            noise_density=density,
             feature_names=names,
+            noise_log_density=log_density,
         )
         _check_whitening(self)
 
@@ -114,6 +121,7 @@ class Mixture:
         noise_weight: float = 0.0,
         noise_density: float = 0.0,
         feature_names: tuple[str, ...] | None = None,
+        noise_log_density: float | None = None,
     ) -> Mixture:
         """The loop's constructor: parameters that an M-step made and nobody needs to check."""
         mixture = object.__new__(cls)
@@ -125,12 +133,21 @@ class Mixture:
             noise_weight=noise_weight,
             noise_density=noise_density,
             feature_names=feature_names,
+            noise_log_density=_log(noise_density) if noise_log_density is None else noise_log_density,
         )
         return mixture
 
+    def with_parameters(self, weights: Array, means: Array, covariances: Array, noise_weight: float) -> Mixture:
+        """Other parameters, unchecked, of the same family, names and noise density."""
+        family, density, names = self.covariance_type, self.noise_density, self.feature_names
+        return Mixture.unchecked(
+            weights, means, covariances, family, noise_weight, density, names, self.noise_log_density
+        )
+
     def __reduce__(self) -> Any:
         fields = (self.weights, self.means, self.covariances, self.covariance_type)
-        return Mixture.unchecked, (*fields, self.noise_weight, self.noise_density, self.feature_names)
+        noise = (self.noise_weight, self.noise_density)
+        return Mixture.unchecked, (*fields, *noise, self.feature_names, self.noise_log_density)
 
     def __eq__(self, other: object) -> bool:
         """Equal to the last bit, in parameters and names."""
@@ -156,7 +173,7 @@ class Mixture:
     @property
     def has_noise(self) -> bool:
         """Whether there is a uniform noise component."""
-        return self.noise_density > 0
+        return self.noise_log_density > -math.inf
 
     @cached_property
     def family(self) -> Family:
@@ -188,9 +205,7 @@ class Mixture:
 
     @cached_property
     def _log_noise(self) -> float:
-        if self.noise_weight <= 0 or self.noise_density <= 0:
-            return -math.inf
-        return math.log(self.noise_weight) + math.log(self.noise_density)
+        return _log(self.noise_weight) + self.noise_log_density
 
     # ---- evaluation -------------------------------------------------------------------------------------------
 
@@ -277,7 +292,10 @@ class Mixture:
         if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
             raise ParameterError(f"n_samples must be a positive integer, got {n_samples!r}.")
         if self.has_noise:
-            raise ParameterError("the noise component's box is not part of the model; sample from one without noise.")
+            raise ParameterError(
+                "rows of the noise component cannot be drawn: the model knows the volume of its box, not where it lies. "
+                "Sample a mixture of the same means and covariances, with weights / weights.sum() and no noise."
+            )
         rng = np.random.default_rng(random_state)
         labels = rng.choice(self.n_components, size=n_samples, p=self.weights / self.weights.sum())
         rows = rng.standard_normal((n_samples, self.n_features))
@@ -352,15 +370,7 @@ def m_step(statistics: Statistics, previous: Mixture, prior: Prior, equal_weight
         with np.errstate(all="ignore"):
             means, scatter, counted = prior.augmented(*statistics.scatter(), mass)
             covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
-            mixture = Mixture.unchecked(
-                weights,
-                means,
-                covariances,
-                previous.covariance_type,
-                noise_weight,
-                previous.noise_density,
-                previous.feature_names,
-            )
+            mixture = previous.with_parameters(weights, means, covariances, noise_weight)
             # Whitened here, so that a collapse is seen where it happens.
             if not np.all(np.isfinite(mixture.whitening)):
                 return Collapse("a covariance has no finite inverse")
@@ -403,13 +413,23 @@ def _checked_weights(values: ArrayLike, noise_weight: float, n_components: int) 
     return weights
 
 
-def _check_noise(noise_weight: float, noise_density: float) -> None:
-    if not 0 <= noise_weight <= 1:
-        raise ParameterError(f"noise_weight must lie in [0, 1], got {noise_weight}.")
-    if not (0 <= noise_density < math.inf):
-        raise ParameterError(f"noise_density must be finite and not negative, got {noise_density}.")
-    if noise_weight > 0 and noise_density == 0:
-        raise ParameterError(f"noise_weight={noise_weight} needs a noise_density, the 1/V of its box.")
+def _checked_noise(weight: float, density: float, log_density: float | None) -> tuple[float, float]:
+    """1/V and −ln V; the first counts where it is a positive number, the second beyond the range of a double."""
+    if not 0 <= weight <= 1:
+        raise ParameterError(f"noise_weight must lie in [0, 1], got {weight}.")
+    if log_density is not None and math.isfinite(log_density) and not 0 < density < math.inf:
+        if abs(log_density) > LARGEST_LOG:
+            return (0.0 if log_density < 0 else math.inf), float(log_density)
+        density = math.exp(log_density)
+    if not (0 <= density < math.inf):
+        raise ParameterError(f"noise_density must be finite and not negative, got {density}.")
+    if weight > 0 and density == 0:
+        raise ParameterError(f"noise_weight={weight} needs a noise_density, the 1/V of its box.")
+    return density, _log(density)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def _checked_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int) -> Array:

@@ -116,9 +116,8 @@ def mixture_of(fields: dict[str, Any]) -> Mixture:
                 means=_numbers(fields["means"], shape, "means"),
                 covariances=_numbers(fields["covariances"], structure.shape(*shape), "covariances"),
                 covariance_type=fields["covariance_type"],
-                noise_weight=noise[0],
-                noise_density=noise[1],
                 feature_names=names,
+                **noise,
             )
     except ModelFileError:
         raise
@@ -133,13 +132,14 @@ def _count(fields: dict[str, Any], key: str) -> int:
     return value
 
 
-def _noise(value: Any) -> tuple[float, float]:
+def _noise(value: Any) -> dict[str, float]:
+    """Keywords of `Mixture`; ln(1/V) stands where 1/V is no double."""
     if value is None:
-        return 0.0, 0.0
-    if not isinstance(value, dict) or set(value) != {"weight", "density"}:
-        raise ModelFileError('noise must be null or an object with "weight" and "density".')
-    weight, density = _numbers([value["weight"], value["density"]], (2,), "noise").tolist()
-    return weight, density
+        return {}
+    if not isinstance(value, dict) or set(value) not in ({"weight", "density"}, {"weight", "log_density"}):
+        raise ModelFileError('noise must be null or an object with "weight" and "density" (or "log_density").')
+    numbers = _numbers(list(value.values()), (2,), "noise").tolist()
+    return {f"noise_{key}": number for key, number in zip(value, numbers, strict=True)}
 
 
 def _numbers(values: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float64]:

@@ -123,9 +123,16 @@ def _checked(mixture: Mixture) -> Mixture:
         covariances=mixture.covariances,
         covariance_type=mixture.covariance_type,
         noise_weight=mixture.noise_weight,
-        noise_density=mixture.noise_density,
         feature_names=mixture.feature_names,
+        **_noise_of(mixture),
     )
+
+
+def _noise_of(mixture: Mixture) -> dict[str, float]:
+    """The density of the noise component under the name by which it comes back to the last bit."""
+    if mixture.has_noise and not 0 < mixture.noise_density < math.inf:
+        return {"noise_log_density": mixture.noise_log_density}
+    return {"noise_density": mixture.noise_density}
 
 
 def _metadata_of(model: Any) -> dict[str, Any]:
@@ -147,7 +154,8 @@ def _metadata_of(model: Any) -> dict[str, Any]:
 
 
 def _document(mixture: Mixture, metadata: dict[str, Any]) -> dict[str, Any]:
-    noise = {"weight": mixture.noise_weight, "density": mixture.noise_density}
+    density = {key.removeprefix("noise_"): value for key, value in _noise_of(mixture).items()}
+    noise = {"weight": mixture.noise_weight, **density}
     return {
         "format": model_schema.FORMAT,
         "version": model_schema.VERSION,
