@@ -19,7 +19,7 @@ FLOORS = (
     ("kernel", "given", "bounded", "conjugate"),
     ("mixture",),
     ("degeneracy", "acceleration", "model_schema"),
-    ("em", "start"),
+    ("em", "start", "noise"),
     ("search", "verbose"),
     ("fitting",),
     ("storage",),
@@ -34,7 +34,7 @@ FLOORS = (
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 MATHEMATICS = {
     "reference", "statistics", "priors", "families", "hierarchical", "kernel", "given", "mixture", "degeneracy",
-    "acceleration",
+    "acceleration", "bounded", "conjugate",
 }  # fmt: skip
 # Rows that a user passes to a mixture's methods: the one door, opened inside a function.
 DOORS = {("mixture", "rows")}
