@@ -77,6 +77,10 @@ class Bounded:
 
         return solve
 
+    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+        """The given covariances, cut."""
+        return self._cut(self.base.admitted(family, covariances, weights), weights, family.structure.name)
+
     def thinned(self, share: float, at_least: float = 0.0) -> Bounded:
         """The base thinned; a bound has no weight."""
         return replace(self, base=self.base.thinned(share, at_least))

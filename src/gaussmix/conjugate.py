@@ -154,6 +154,10 @@ class Conjugate:
         """Every covariance of the family is admitted."""
         return family.solve
 
+    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+        """All are."""
+        return covariances
+
     def thinned(self, share: float, at_least: float = 0.0) -> Conjugate:
         """All of it times ``share``, but for the flat or not flat prior of the means."""
         return replace(

@@ -10,7 +10,6 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,11 @@ from gaussmix import em, families, search, start
 from gaussmix.degeneracy import degenerate_components, spread_features
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, ParameterError, SingularError
+from gaussmix.given_start import admitted, from_given, overridden
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
+from gaussmix.noise import check_noise, noise_fields
+from gaussmix.prior_settings import check_prior, prior_for
 from gaussmix.priors import Prior
 from gaussmix.rows import Source, as_source
 
@@ -46,6 +48,10 @@ def fit(
     means_init: Any = None,
     covariances_init: Any = None,
     equal_weights: bool = False,
+    noise: bool = False,
+    hypervolume: float | None = None,
+    prior: Any = None,
+    max_condition: float | None = None,
     sample_weight: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
@@ -74,6 +80,15 @@ def fit(
         Given parameters, in the shapes of `Mixture`; what is missing comes from the rows nearest to the means.
     equal_weights : bool
         Hold π_k = 1/K.
+    noise : bool
+        A uniform component for outliers, π_0 / V (Banfield & Raftery 1993); see `gaussmix.noise`.
+    hypervolume : float, optional
+        V, in the product of the features' units; the smaller of the rows' bounding and principal-axes boxes.
+    prior : None, "conjugate" or ConjugatePrior
+        Normal-inverse-Wishart prior of means and covariances (Fraley & Raftery 2007); see `gaussmix.conjugate`.
+    max_condition : float, optional
+        Bound ≥ 1 on the ratio of the largest to the smallest eigenvalue across all components, features standardised
+        (García-Escudero et al. 2008); families EII, VII, EEI, VVI, EEE, VVV; see `gaussmix.bounded`.
     sample_weight : array-like (N,), optional
         w_n ≥ 0; a row of weight 2 counts as two rows.
     random_state : None, int or numpy.random.Generator
@@ -115,6 +130,10 @@ def fit(
         means_init=means_init,
         covariances_init=covariances_init,
         equal_weights=equal_weights,
+        noise=noise,
+        hypervolume=hypervolume,
+        prior=prior,
+        max_condition=max_condition,
         random_state=random_state,
         n_jobs=n_jobs,
         observer=observer,
@@ -143,29 +162,35 @@ def fit_source(
     means_init: Any = None,
     covariances_init: Any = None,
     equal_weights: bool = False,
+    noise: bool = False,
+    hypervolume: float | None = None,
+    prior: Any = None,
+    max_condition: float | None = None,
     random_state: Any = None,
     n_jobs: int | None = None,
     observer: Observer | None = None,
 ) -> Fit:
     """`fit` of a checked source, without warnings: they are the remarks of the result."""
     check_settings(n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params)
+    check_prior(covariance_type, prior, max_condition)
+    check_noise(noise, hypervolume)
     if source.n_rows < n_components:
         raise DataError(
             f"n_components={n_components} needs at least as many rows, got n_samples = {source.n_rows}; "
             "use fewer components."
         )
-    prior = start.data_prior(source, n_components, reg_covar)
-    plan = Plan(prior, tol, max_iter, equal_weights, thread_count(n_jobs))
-    blank = start.blank_mixture(n_components, covariance_type, prior, feature_names=source.feature_names)
+    pseudo_rows = start.data_prior(source, n_components, reg_covar)
+    chosen = prior_for(source, pseudo_rows, covariance_type, n_components, prior, max_condition)
+    plan = Plan(chosen, tol, max_iter, equal_weights, thread_count(n_jobs))
+    fields = {"feature_names": source.feature_names, **noise_fields(source, chosen, noise, hypervolume)}
+    blank = start.blank_mixture(n_components, covariance_type, chosen, **fields)
     given = (weights_init, means_init, covariances_init)
     rngs = np.random.default_rng(random_state).spawn(n_init)
     if isinstance(init_params, str) and means_init is None:
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
-        firsts = [_given_start(source, init_params, means_init, blank, plan)]
-    overridden = (_overridden(first, *given) for first in firsts)
-    # A start outside the constraint may have a higher L than any within: the first step would fall, and end the run.
-    runs = tuple(Run(_levelled(first) if equal_weights else first) for first in overridden)
+        firsts = [from_given(source, init_params, means_init, blank, plan)]
+    runs = tuple(Run(admitted(overridden(first, *given), blank, plan)) for first in firsts)
     return run(source, State(runs, plan), observer)
 
 
@@ -246,76 +271,6 @@ def _seeded_start(
     if strategy == SEARCH:
         return search.searched(source, blank, plan, rng)
     return start.seeded(source, strategy, blank, plan.prior, rng, plan.equal_weights)
-
-
-def _given_start(source: Source, init_params: Any, means_init: Any, blank: Mixture, plan: Plan) -> Mixture:
-    if isinstance(init_params, Mixture):
-        if init_params.means.shape != blank.means.shape:
-            raise ParameterError(
-                f"init_params is a mixture with (K, D) = {init_params.means.shape}, the fit wants {blank.means.shape}."
-            )
-        if init_params.family != blank.family:
-            raise ParameterError(
-                f"init_params is a mixture of family {init_params.family.name}, the fit wants {blank.family.name}; "
-                f"set covariance_type={init_params.covariance_type!r}, or give its labels: mixture.classify(X)."
-            )
-        return init_params
-    if isinstance(init_params, str):
-        means = _shaped("means_init", means_init, blank.means.shape)
-        return start.from_means(source, means, blank, plan.prior, plan.equal_weights)
-    gamma = _responsibilities(init_params, source.n_rows, blank.n_components)
-    return start.from_responsibilities(source, gamma, blank, plan.prior, plan.equal_weights)
-
-
-def _overridden(first: Mixture, weights: Any, means: Any, covariances: Any) -> Mixture:
-    """``first`` with the parameters that were given in place of its own; checked."""
-    if weights is None and means is None and covariances is None:
-        return first
-    return Mixture(
-        weights=first.weights if weights is None else weights,
-        means=first.means if means is None else _shaped("means_init", means, first.means.shape),
-        covariances=first.covariances if covariances is None else covariances,
-        covariance_type=first.covariance_type,
-        feature_names=first.feature_names,
-    )
-
-
-def _levelled(first: Mixture) -> Mixture:
-    """``first`` with equal weights."""
-    return Mixture.unchecked(
-        np.full(first.n_components, (1.0 - first.noise_weight) / first.n_components),
-        first.means,
-        first.covariances,
-        first.covariance_type,
-        first.noise_weight,
-        first.noise_density,
-        first.feature_names,
-    )
-
-
-def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape:
-        raise ParameterError(f"{name} should have the shape of {shape}, but got {array.shape}.")
-    return array
-
-
-def _responsibilities(values: Any, n_rows: int, n_components: int) -> Array:
-    """Labels (N,) or responsibilities (N, K) as responsibilities, checked."""
-    array = np.asarray(values)
-    if array.ndim == 1 and len(array) == n_rows:
-        labels = array.astype(np.int64) if array.dtype.kind in "biuf" else np.full(n_rows, -1)
-        if np.any(labels != array) or labels.min() < 0 or labels.max() >= n_components:
-            raise ParameterError(f"labels in init_params must be integers from 0 to {n_components - 1}.")
-        return np.eye(n_components)[labels]
-    if array.shape != (n_rows, n_components):
-        raise ParameterError(
-            f"init_params must be labels ({n_rows},) or responsibilities ({n_rows}, {n_components}), got {array.shape}."
-        )
-    gamma = array.astype(np.float64) if array.dtype.kind in "biuf" else np.full(array.shape, np.nan)
-    if not np.all(np.isfinite(gamma)) or np.any(gamma < 0) or np.any(np.abs(gamma.sum(axis=1) - 1) > 1e-6):
-        raise ParameterError("responsibilities in init_params must be finite, not negative, and sum to 1 in each row.")
-    return gamma
 
 
 def check_settings(

@@ -23,6 +23,10 @@ from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
 
+# From so many components and rows on, most of a mixture has nothing to do with a row, and finding that out pays.
+MANY = 64
+MANY_ROWS = 4096
+
 # How far weights may be from summing to one: the rounding of a file with ten digits.
 SUM_TOLERANCE = 1e-8
 # |ln V| beyond which 1/V is not kept as a double beside its logarithm.
@@ -209,10 +213,24 @@ class Mixture:
 
     # ---- evaluation -------------------------------------------------------------------------------------------
 
-    def fold(self, rows: Array, row_weights: Array | None = None, n_threads: int = 1) -> Statistics:
-        """The E-step and the sums of its M-step over checked ``rows`` (N, D): eqs. (4) to (6) in one visit."""
+    def fold(
+        self,
+        rows: Array,
+        row_weights: Array | None = None,
+        memo: dict[str, Any] | None = None,
+        n_threads: int = 1,
+    ) -> Statistics:
+        """The E-step and the sums of its M-step over checked ``rows`` (N, D): eqs. (4) to (6) in one visit.
+
+        With many components the rows are visited in an order that is compact in space and kept in ``memo``.
+        """
+        order = None
+        if memo is not None and self.n_components >= MANY and len(rows) >= MANY_ROWS:
+            if "order" not in memo:
+                memo["order"] = kernel.spatial_order(rows, n_threads)
+            order = memo["order"]
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
-            rows, row_weights, self._log_weights, self.means, self.whitening, self._log_noise, n_threads
+            rows, row_weights, self._log_weights, self.means, self.whitening, self._log_noise, n_threads, order
         )
         return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 
@@ -418,14 +436,22 @@ def _checked_noise(weight: float, density: float, log_density: float | None) -> 
     if not 0 <= weight <= 1:
         raise ParameterError(f"noise_weight must lie in [0, 1], got {weight}.")
     if log_density is not None and math.isfinite(log_density) and not 0 < density < math.inf:
-        if abs(log_density) > LARGEST_LOG:
-            return (0.0 if log_density < 0 else math.inf), float(log_density)
-        density = math.exp(log_density)
+        density, log_density = noise_densities(log_density)
+        if not 0 < density < math.inf:
+            return density, log_density
     if not (0 <= density < math.inf):
         raise ParameterError(f"noise_density must be finite and not negative, got {density}.")
     if weight > 0 and density == 0:
         raise ParameterError(f"noise_weight={weight} needs a noise_density, the 1/V of its box.")
     return density, _log(density)
+
+
+def noise_densities(log_density: float) -> tuple[float, float]:
+    """1/V and −ln V as a mixture keeps them: 1/V decides, and is 0 or ∞ beyond the range of a double."""
+    if abs(log_density) > LARGEST_LOG:
+        return (0.0 if log_density < 0 else math.inf), float(log_density)
+    density = math.exp(log_density)
+    return density, math.log(density)
 
 
 def _log(value: float) -> float:

@@ -51,6 +51,9 @@ class Prior(Protocol):
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
         """``family.solve``, or what maximises the same over the covariances that the prior admits."""
 
+    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+        """The covariances to start from in place of given ones: equal to them where these have positive density."""
+
     def thinned(self, share: float, at_least: float = 0.0) -> Prior:
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
 
@@ -115,6 +118,10 @@ class PseudoRows:
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
         """Every covariance of the family is admitted."""
         return family.solve
+
+    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+        """All are."""
+        return covariances
 
     def thinned(self, share: float, at_least: float = 0.0) -> PseudoRows:
         """ν times ``share``, and no fewer than ``at_least``."""

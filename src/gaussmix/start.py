@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from gaussmix import families, reference
 from gaussmix.errors import DataError, SingularError
 from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.moments import variances_of
+from gaussmix.noise import noisy_rows, with_noise
 from gaussmix.priors import Prior, PseudoRows
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics
@@ -34,15 +36,11 @@ def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRow
 
     A feature without spread takes the variance (2⁻⁵²·max|x_j|)², at least 1e-300.
     """
-    middle = np.median(source.sample(1000, np.random.default_rng(0)).rows, axis=0)
-    # One component so wide that its density is flat: its statistics are the moments of the data about `middle`.
-    flat = Mixture.unchecked(np.ones(1), middle[None], np.full((1, len(middle)), 1e304), "VVI")
-    statistics = source.fold(lambda block: flat.fold(*block, 1))
-    _, scatter = statistics.scatter()
-    variances = scatter[0] / statistics.weight
+    middle, _, scatter, weight = variances_of(source)
+    variances = scatter / weight
     constant = variances <= 0
     floor = np.maximum((2.0**-52 * np.abs(middle)) ** 2, 1e-300)
-    return PseudoRows(reg_covar * statistics.weight / n_components, np.where(constant, floor, variances), constant)
+    return PseudoRows(reg_covar * weight / n_components, np.where(constant, floor, variances), constant)
 
 
 def standardise(block: Block, prior: Prior) -> Array:
@@ -134,12 +132,17 @@ def seeded(
     if len(block.rows) < n_components:
         raise DataError(f"n_components={n_components} needs at least as many rows, got {len(block.rows)}.")
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    points = standardise(block, prior)
+    noisy = noisy_rows(points, weights, blank, prior, rng)
+    gamma = np.full((len(points), n_components), 1 / n_components)
     if strategy == "random":
-        gamma = rng.random((len(block.rows), n_components))
+        gamma = rng.random(gamma.shape)
         gamma /= gamma.sum(axis=1, keepdims=True)
     else:
-        points = standardise(block, prior)
-        gamma = np.eye(n_components)[seed_labels(strategy, points, weights, n_components, rng)]
+        labels = seed_labels(strategy, points[~noisy], weights[~noisy], n_components, rng)
+        gamma[~noisy] = np.eye(n_components)[labels]
+    if blank.has_noise:
+        gamma = with_noise(gamma, noisy)
     # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
     sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
     return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
@@ -164,10 +167,13 @@ def from_means(source: Source, means: Array, blank: Mixture, prior: Prior, equal
     """The first mixture from given ``means`` (K, D): sampled rows go to the nearest, in units of the features' spread."""
     block = source.sample(max(SEED_ROWS, 40 * len(means)), np.random.default_rng(0))
     scale = np.sqrt(prior.variances)
-    labels = nearest_labels((block.rows - means[0]) / scale, (means - means[0]) / scale)
+    points = (block.rows - means[0]) / scale
+    gamma = np.eye(len(means))[nearest_labels(points, (means - means[0]) / scale)]
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    if blank.has_noise:
+        gamma = with_noise(gamma, noisy_rows(points, weights, blank, prior, np.random.default_rng(0)))
     sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
-    return _checked(m_step(_statistics([(block, np.eye(len(means))[labels])], blank), blank, sampled, equal_weights))
+    return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
 
 
 def blank_mixture(n_components: int, covariance_type: str, prior: Prior, **fields: Any) -> Mixture:
