@@ -6,12 +6,15 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
 
 #include "driver.hpp"
+#include "order.hpp"
 
 namespace nb = nanobind;
 
@@ -29,6 +32,8 @@ using namespace gaussmix;
 using AnyRows = nb::ndarray<nb::ro, nb::numpy, nb::ndim<2>, nb::device::cpu>;
 using In = nb::ndarray<const double, nb::numpy, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<double, nb::numpy, nb::c_contig, nb::device::cpu>;
+using InOrder = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OutOrder = nb::ndarray<std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // The levels that this machine can run, the widest last.
@@ -62,16 +67,26 @@ void require(bool holds, const char* message) {
     if (!holds) throw nb::value_error(message);
 }
 
+// What a component may miss of the likeliest one's density before it is left out of a tile, in nats: all that a pass
+// drops is below 3e-20 of each row's density.
+constexpr double reach = 45;
+
+Rows view(const AnyRows& x) {
+    const bool single = x.dtype() == nb::dtype<float>();
+    require(single || x.dtype() == nb::dtype<double>(), "rows must be float32 or float64");
+    const std::int64_t item = single ? 4 : 8;
+    return {static_cast<const char*>(x.data()), std::int64_t(x.shape(0)), x.stride(0) * item, x.stride(1) * item,
+            single, nullptr, nullptr};
+}
+
 struct Problem {
     Rows rows;
     std::int64_t K, D, slices;
     bool diagonal, single;
 
     Problem(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
-            const In& whitening, bool compute_single)
-        : single(compute_single) {
-        const bool is_float = x.dtype() == nb::dtype<float>();
-        require(is_float || x.dtype() == nb::dtype<double>(), "rows must be float32 or float64");
+            const In& whitening, bool compute_single, const std::optional<InOrder>& order)
+        : rows(view(x)), single(compute_single) {
         require(means.ndim() == 2 && log_weights.ndim() == 1, "means must be (K, D) and log_weights (K,)");
         K = std::int64_t(means.shape(0)), D = std::int64_t(means.shape(1));
         diagonal = whitening.ndim() == 2;
@@ -83,24 +98,34 @@ struct Problem {
         for (std::size_t i = 1; i < whitening.ndim(); ++i)
             require(std::int64_t(whitening.shape(i)) == D, "whitening must be (K, D), (1, D, D) or (K, D, D)");
         require(!weights || (weights->ndim() == 1 && weights->shape(0) == x.shape(0)), "row weights must be (N,)");
-        const std::int64_t item = is_float ? 4 : 8;
-        rows = {static_cast<const char*>(x.data()), std::int64_t(x.shape(0)), x.stride(0) * item, x.stride(1) * item,
-                is_float, weights ? weights->data() : nullptr};
-        require(is_float || !single, "float64 rows are computed in float64");
+        require(!order || order->shape(0) == x.shape(0), "order must be (N,)");
+        rows.weights = weights ? weights->data() : nullptr;
+        rows.order = order ? order->data() : nullptr;
+        require(rows.single || !single, "float64 rows are computed in float64");
     }
 };
 
 // Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised.
 template <class Real>
 void compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
-             int n_threads, Sums* sums, const Outputs* outputs) {
+             int n_threads, bool pruned, Sums* sums, const Outputs* outputs) {
     const Level& level = chosen();
     bool finished;
     {
         nb::gil_scoped_release release;
-        const Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(),
-                                      whitening.data(), log_noise);
-        finished = run(level, p.rows, prepared.components, p.single, n_threads, sums, outputs, [] {
+        Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(), whitening.data(),
+                                log_noise);
+        if (pruned) {
+            double weight = double(p.rows.count);
+            if (p.rows.weights) weight = std::accumulate(p.rows.weights, p.rows.weights + p.rows.count, 0.0);
+            prepared.prune(reach, weight, log_weights.data(), whitening.data(), level.lanes);
+        }
+        Rows rows = p.rows;
+        if (pruned && !pruning_pays(level, rows, prepared.components, p.single)) {
+            prepared.components.reach = std::numeric_limits<double>::infinity();
+            rows.order = nullptr;
+        }
+        finished = run(level, rows, prepared.components, p.single, n_threads, sums, outputs, [] {
             nb::gil_scoped_acquire acquire;
             return PyErr_CheckSignals() != 0;
         });
@@ -110,13 +135,24 @@ void compute(const Problem& p, const In& log_weights, const In& means, const In&
 
 std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
                                         const In& means, const In& whitening, double log_noise, int n_threads,
-                                        bool single, const Out& mass, const Out& first, const Out& second) {
-    const Problem p(x, weights, log_weights, means, whitening, single);
+                                        bool single, const Out& mass, const Out& first, const Out& second,
+                                        const std::optional<InOrder>& order) {
+    const Problem p(x, weights, log_weights, means, whitening, single, order);
     require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
                 second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
     Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0};
-    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
-    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
+    auto pass = [&](bool pruned) {
+        if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, pruned, &sums, nullptr);
+        else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, pruned, &sums, nullptr);
+    };
+    pass(order.has_value());
+    // A component that lost nearly all its rows in this pass may have lost them to pruning: once more without.
+    if (order && std::any_of(sums.mass, sums.mass + p.K, [](double m) { return m < 1; })) {
+        std::fill_n(sums.mass, p.K, 0.0), std::fill_n(sums.first, p.K * p.D, 0.0);
+        std::fill_n(sums.second, second.size(), 0.0);
+        sums.noise = sums.weight = sums.log_likelihood = 0;
+        pass(false);
+    }
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
             for (std::int64_t i = 0; i < p.D; ++i)
@@ -128,13 +164,21 @@ std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In
 void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
               int n_threads, bool single, const Out& log_density, const OutLabels& label,
               const std::optional<Out>& responsibilities) {
-    const Problem p(x, std::nullopt, log_weights, means, whitening, single);
+    const Problem p(x, std::nullopt, log_weights, means, whitening, single, std::nullopt);
     require(std::int64_t(log_density.size()) == p.rows.count && std::int64_t(label.size()) == p.rows.count &&
                 (!responsibilities || std::int64_t(responsibilities->size()) == p.rows.count * (p.K + 1)),
             "log_density (N,), label (N,) or responsibilities (N, K + 1) has another shape");
     const Outputs outputs{log_density.data(), label.data(), responsibilities ? responsibilities->data() : nullptr};
-    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
-    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
+    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
+    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
+}
+
+void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrder& order) {
+    const Rows rows = view(x);
+    require(order.shape(0) == x.shape(0) && rows.count < (std::int64_t(1) << 31) && leaf > 0,
+            "order must be (N,) with N below 2^31, leaf positive");
+    nb::gil_scoped_release release;
+    spatial_order(rows, std::int64_t(x.shape(1)), leaf, n_threads, order.data());
 }
 
 }  // namespace
@@ -143,12 +187,14 @@ NB_MODULE(_kernel, m) {
     m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
           nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
-          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(),
+          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("order").none().noconvert(),
           "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").none().noconvert(),
           "Fills log_density, label and responsibilities.");
+    m.def("spatial_order", &order_rows, nb::arg("rows").noconvert(), nb::arg("leaf"), nb::arg("n_threads"), nb::arg("order").noconvert(),
+          "Fills order with an order of the rows whose runs of `leaf` are compact in space.");
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const Level* level : available()) names.emplace_back(level->name);

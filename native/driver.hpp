@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -19,11 +20,42 @@
 
 namespace gaussmix {
 
+// An upper bound on the largest singular value of W (D, D), lower triangular, within (D)^(1/32) of it: with A = W W^T
+// scaled to trace one, lambda_max <= tr(A^16)^(1/16).
+inline double norm_bound(const double* root, std::int64_t D) {
+    std::vector<double> power(D * D), next(D * D);
+    for (std::int64_t i = 0; i < D; ++i)
+        for (std::int64_t j = 0; j < D; ++j) {
+            double total = 0;
+            for (std::int64_t m = 0; m <= std::min(i, j); ++m) total += root[i * D + m] * root[j * D + m];
+            power[i * D + j] = total;
+        }
+    double log_bound = 0, share = 1;  // ln lambda_max <= log_bound + share * ln(trace of what is left)
+    for (int step = 0; step <= 4; ++step) {
+        double trace = 0;
+        for (std::int64_t i = 0; i < D; ++i) trace += power[i * D + i];
+        log_bound += share * std::log(trace);
+        for (double& value : power) value /= trace;
+        if (step == 4) break;
+        for (std::int64_t i = 0; i < D; ++i)
+            for (std::int64_t j = 0; j < D; ++j) {
+                double total = 0;
+                for (std::int64_t m = 0; m < D; ++m) total += power[i * D + m] * power[m * D + j];
+                next[i * D + j] = total;
+            }
+        power.swap(next);
+        share /= 2;
+    }
+    return std::exp(0.5 * log_bound) * (1 + 1e-12);
+}
+
 // Parameters as the kernel wants them: constants of eq. (1), means split in two, triangles packed, in `Real`.
 template <class Real>
 struct Prepared {
     std::vector<double> constant;
     std::vector<Real> high, low, whitening;
+    std::vector<double> norm, turned_means, turned_roots;
+    std::unique_ptr<bool[]> always;
     Components components;
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
@@ -43,8 +75,33 @@ struct Prepared {
             high[i] = Real(means[i]);
             low[i] = Real(means[i] - double(high[i]));
         }
-        components = {K,          D,           diagonal,  slices == 1, log_noise, constant.data(),
-                      high.data(), low.data(), whitening.data()};
+        components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), whitening.data(),
+                      std::numeric_limits<double>::infinity(), nullptr, nullptr, nullptr, nullptr};
+    }
+
+    // Lets tiles leave out components that nowhere come within `reach` of the likeliest. Components that expect less
+    // than two of `weight` rows are kept everywhere: of them, no mass is too small to matter.
+    void prune(double reach, double weight, const double* log_weights, const double* roots, std::int64_t lanes) {
+        const std::int64_t K = components.K, D = components.D, entries = components.diagonal ? D : D * (D + 1) / 2;
+        const std::int64_t padded = (K + lanes - 1) / lanes * lanes;
+        turned_means.resize(padded * D), turned_roots.resize(padded * entries);
+        for (std::int64_t k = 0; k < padded; ++k) {
+            const std::int64_t source = std::min(k, K - 1), group = k / lanes, lane = k % lanes;
+            for (std::int64_t j = 0; j < D; ++j)
+                turned_means[(group * D + j) * lanes + lane] = double(high[source * D + j]) + double(low[source * D + j]);
+            for (std::int64_t e = 0; e < entries; ++e)
+                turned_roots[(group * entries + e) * lanes + lane] =
+                    double(whitening[(components.shared ? 0 : source) * entries + e]);
+        }
+        norm.resize(K);
+        always = std::make_unique<bool[]>(K);
+        for (std::int64_t k = 0; k < K; ++k) {
+            const double* root = roots + (components.shared ? 0 : k) * (components.diagonal ? D : D * D);
+            norm[k] = components.diagonal ? *std::max_element(root, root + D) : norm_bound(root, D);
+            always[k] = std::exp(log_weights[k]) * weight < 2;
+        }
+        components.reach = reach, components.norm = norm.data(), components.always = always.get();
+        components.turned_means = turned_means.data(), components.turned_roots = turned_roots.data();
     }
 };
 
@@ -85,6 +142,20 @@ inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, s
     total.noise += part.noise;
     total.weight += part.weight;
     total.log_likelihood += part.log_likelihood;
+}
+
+// Whether pruning pays: the share of the dense pass's work that is left, over a few tiles spread over the rows.
+inline bool pruning_pays(const Level& level, const Rows& rows, const Components& c, bool single) {
+    constexpr std::int64_t probes = 16;
+    const std::int64_t tile = level.tile_rows(c, single), tiles = rows.count / tile;
+    Worker worker(level.workspace_bytes(c, single), nullptr, c.K, c.D, 0);
+    std::int64_t work = 0;
+    for (std::int64_t i = 0; i < probes; ++i) {
+        const std::int64_t begin = i * tiles / probes * tile;
+        work += level.visit(rows, c, single, begin, std::min(begin + tile, rows.count), worker.workspace.get(),
+                            nullptr, nullptr);
+    }
+    return double(work) < 0.85 * double(3 * probes * c.K);
 }
 
 // Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.

@@ -13,12 +13,13 @@ extern const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL);
 
 const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
     GAUSSMIX_STRING(GAUSSMIX_LEVEL),
+    lanes<double>,
     [](const Components& c, bool single) { return single ? tile_rows<float>(c) : tile_rows<double>(c); },
     [](const Components& c, bool single) { return single ? Tile<float>::bytes(c) : Tile<double>::bytes(c); },
     [](const Rows& rows, const Components& c, bool single, std::int64_t begin, std::int64_t end, void* workspace,
        Sums* sums, const Outputs* outputs) {
-        if (single) visit<float>(rows, c, begin, end, workspace, sums, outputs);
-        else visit<double>(rows, c, begin, end, workspace, sums, outputs);
+        return single ? visit<float>(rows, c, begin, end, workspace, sums, outputs)
+                      : visit<double>(rows, c, begin, end, workspace, sums, outputs);
     },
 };
 

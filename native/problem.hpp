@@ -14,6 +14,7 @@ struct Rows {
     std::int64_t column_step;
     bool single;            // float32
     const double* weights;  // (N) or null
+    const std::int32_t* order;  // (N) or null: visit row order[i] as the i-th, so that tiles are compact in space
 };
 
 // Parameters of the mixture, eq. (1), prepared for the pass. `Real` arrays are float or double.
@@ -26,6 +27,12 @@ struct Components {
     const void* mean_high;  // (K, D) Real: the mean, rounded
     const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
+    // Pruning: a component is left out of a tile where its log density is below the best one's by `reach` everywhere.
+    double reach;           // infinity: nothing is left out
+    const double* norm;     // (K) an upper bound on the spectral norm of W_k
+    const bool* always;     // (K) components so light that leaving them out could matter
+    // Means and whitening again, in groups of one vector of components: (K / L, D, L), (K / L, D(D+1)/2 or D, L).
+    const double *turned_means, *turned_roots;
 };
 
 // Sums over rows, float64: eqs. (7), (8) before division. The second moment is a lower triangle, or a diagonal.
@@ -46,10 +53,12 @@ struct Outputs {
 // One instruction set's kernel: everything in it is called through these pointers.
 struct Level {
     const char* name;
+    int lanes;  // doubles in a vector
     std::int64_t (*tile_rows)(const Components&, bool single);
     std::size_t (*workspace_bytes)(const Components&, bool single);
-    // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null.
-    void (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end, void* workspace,
+    // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null. Returns the work, in
+    // thirds of what a component costs a tile when nothing is left out.
+    std::int64_t (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end, void* workspace,
                   Sums* sums, const Outputs* outputs);
 };
 

@@ -251,11 +251,11 @@ means = np.arange(24.0).reshape(3, 8) / 8
 full = np.stack([np.eye(8)] * 3)
 for name, covariances in (("full", full), ("diag", np.ones((3, 8))), ("tied", np.eye(8))):
     mixture = Mixture(weights=[0.2, 0.3, 0.5], means=means, covariances=covariances, covariance_type=name)
-    mixture.fold(rows[:1000], None, 2)
+    mixture.fold(rows[:1000], None, n_threads=2)
     before = peak()
     for weights in (None, np.ones(1_000_000)):
         before = max(before, peak()) if weights is None else peak() + 8
-        mixture.fold(rows, weights, 2)
+        mixture.fold(rows, weights, n_threads=2)
         print(peak() - before)
 before = peak()
 mixture.log_density(rows)

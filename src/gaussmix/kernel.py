@@ -31,8 +31,12 @@ def fold(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
+    order: NDArray[np.int32] | None = None,
 ) -> Sums:
     """E-step and sums of one block: mass, first, second, noise mass, Σw, Σ w ln p.
+
+    ``order`` (N,) from `spatial_order` lets compact tiles of rows leave out components that have nothing to do with
+    them: what is dropped is below 3e-20 of each row's density, and no component with less than one row loses any.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def fold(
     def sums(single: bool) -> Sums:
         mass, first, second = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
         scalars = _kernel.fold(
-            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, mass, first, second
+            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, mass, first, second, order
         )
         return mass, first, second, *scalars
 
@@ -89,6 +93,17 @@ def _fits_single(rows: Array, row_weights: Array | None, means: Array, whitening
     return bool(
         smallest < diagonal.min() and np.abs(whitening).max() < largest and np.abs(means).max() < largest
     )
+
+
+# Rows of the compact runs of `spatial_order`: a tile of the kernel that prunes.
+LEAF = 64
+
+
+def spatial_order(rows: Array, n_threads: int = 1) -> NDArray[np.int32]:
+    """An order (N,) of the rows whose runs of 64 are compact in space; it depends on the rows alone."""
+    order = np.empty(len(rows), dtype=np.int32)
+    _kernel.spatial_order(rows, LEAF, n_threads, order)
+    return order
 
 
 def thread_count(n_jobs: int | None = None) -> int:

@@ -81,6 +81,7 @@ def fold(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
+    order: NDArray[np.int32] | None = None,
 ) -> Sums:
     """E-step and sums of one block: mass, first, second, noise mass, Σw, Σ w ln p."""
     log_density, gamma = bayes(log_component_densities(rows, log_weights, means, whitening, log_noise))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,10 +13,11 @@ S = TypeVar("S")
 
 
 class Block(NamedTuple):
-    """Some rows (n, D), and their weights (n,) or None."""
+    """Some rows (n, D), their weights (n,) or None, and what a step keeps with them from pass to pass, if anything."""
 
     rows: NDArray[Any]
     weights: NDArray[np.float64] | None
+    memo: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class ArraySource:
     rows: NDArray[Any]
     weights: NDArray[np.float64] | None = None
     feature_names: tuple[str, ...] | None = None
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def n_rows(self) -> int:
@@ -44,11 +46,11 @@ class ArraySource:
 
     def fold(self, step: Callable[[Block], S]) -> S:
         """The sum of ``step`` over all rows: one block, since the array is in memory."""
-        return step(Block(self.rows, self.weights))
+        return step(Block(self.rows, self.weights, self.memo))
 
     def map(self, step: Callable[[Block], S]) -> S:
         """``step`` of all rows."""
-        return step(Block(self.rows, self.weights))
+        return step(Block(self.rows, self.weights, self.memo))
 
     def sample(self, n_rows: int, rng: np.random.Generator) -> Block:
         """At most ``n_rows`` distinct rows of positive weight, in the order of the data, as a copy in float64."""
