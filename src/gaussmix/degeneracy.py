@@ -4,9 +4,9 @@ A component counts as degenerate when regularisation supplies more than a tenth 
 its mass is below 3(D + 1) rows and its smallest eigenvalue relative to the pooled within-component covariance is
 below 1e-3. Eigenvalues are taken in units of the features' own variances, so a change of units changes nothing.
 
-What the prior's scatter supplies is found by asking the family: its M-step is solved with that scatter and with half
-of it. Where Σ_k is a sum, half of what is supplied is missing then; where components share a volume, a shape, all of
-the covariance, the answer is shared as they share it.
+Regularisation is the pseudo-rows; a conjugate prior is knowledge. What they supply is found by asking the family: its
+M-step is solved with them and with half of them. Where Σ_k is a sum, half of what is supplied is missing then; where
+components share a volume, a shape, all of the covariance, the answer is shared as they share it.
 """
 
 from __future__ import annotations
@@ -51,21 +51,23 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
 def _mostly_supplied(
     mixture: Mixture, statistics: Statistics, prior: Prior, spread: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """For each component whether more than a tenth of its smallest eigenvalue comes from the prior's scatter."""
+    """For each component whether more than a tenth of its smallest eigenvalue comes from pseudo-rows."""
     means, scatter = statistics.scatter()
     mass = statistics.mass
     solve = prior.solver(mixture.family)
+    supplied = prior.pseudo_rows.add_to(np.zeros_like(scatter), mass)[0]
+    if not supplied.any():
+        return np.zeros(len(mass), dtype=bool)
+
+    def solved(part: float) -> Array:
+        _, known, counted = prior.augmented(means, scatter - (1 - part) * supplied, mass)
+        return _standardised(mixture, solve(known, counted, mixture.covariances), prior, spread)
+
     with np.errstate(all="ignore"):
-        supplied, counted = prior.augmented(means, np.zeros_like(scatter), mass)[1:]
-        if not supplied.any():
-            return np.zeros(len(mass), dtype=bool)
         try:
-            whole, half = (
-                _standardised(mixture, solve(scatter + part * supplied, counted, mixture.covariances), prior, spread)
-                for part in (1.0, 0.5)
-            )
+            whole, half = solved(1.0), solved(0.5)
             values, axes = np.linalg.eigh(whole)
-        except np.linalg.LinAlgError:  # not even with regularisation
+        except np.linalg.LinAlgError:  # not even with all of them
             return np.ones(len(mass), dtype=bool)
         smallest = axes[:, :, 0]
         missing = np.einsum("ki,kij,kj->k", smallest, whole - half, smallest)
