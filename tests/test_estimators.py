@@ -72,10 +72,13 @@ def test_every_check_that_theirs_passes_passes() -> None:
     assert passed(GaussianMixture()) >= passed(sklearn.mixture.GaussianMixture())
 
 
-def test_constructor_is_theirs_and_n_jobs() -> None:
+ADDED = ["n_jobs", "equal_weights", "noise", "hypervolume", "prior", "max_condition"]
+
+
+def test_constructor_is_theirs_and_more() -> None:
     ours = inspect.signature(GaussianMixture.__init__).parameters
     theirs = inspect.signature(sklearn.mixture.GaussianMixture.__init__).parameters
-    assert [*theirs, "n_jobs"] == list(ours)
+    assert [*theirs, *ADDED] == list(ours)
     assert all(ours[name].default == theirs[name].default for name in theirs)
     assert all(ours[name].kind == theirs[name].kind for name in theirs)
 

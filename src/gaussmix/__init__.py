@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gaussmix.conjugate import ConjugatePrior as ConjugatePrior
     from gaussmix.em import Fit as Fit
     from gaussmix.estimators import GaussianMixture as GaussianMixture
     from gaussmix.mixture import Mixture as Mixture
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ConjugatePrior": "conjugate",
     "Fit": "em",
     "GaussianMixture": "estimators",
     "Mixture": "mixture",

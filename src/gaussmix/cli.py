@@ -106,6 +106,9 @@ def fit(
     criterion: Annotated[
         Criterion, typer.Option(help="What to choose the best candidate by.")
     ] = Criterion.BIC,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="With a uniform component for outliers, label -1.")
+    ] = False,
     columns: Columns = None,
     ignore: Ignore = None,
     header: Header = None,
@@ -132,7 +135,7 @@ def fit(
         data = jobs.read_rows(file, header, columns=columns, ignore=ignore)
         note([] if json else data.remarks, quiet)
         selection = jobs.select_best(
-            data, counts, families, criterion.value, seed, progress=not (json or quiet)
+            data, counts, families, criterion.value, seed, progress=not (json or quiet), noise=noise
         )
         document = jobs.write_results(data, selection, targets)
         print_document(document, report.print_fit, json, quiet)

@@ -171,7 +171,13 @@ def sampled(mixture: Mixture, n: int, seed: int | None) -> tuple[pa.Table, dict[
 
 
 def select_best(
-    data: Data, counts: list[int], names: str | list[str], criterion: str, seed: int | None, progress: bool
+    data: Data,
+    counts: list[int],
+    names: str | list[str],
+    criterion: str,
+    seed: int | None,
+    progress: bool,
+    noise: bool = False,
 ) -> Selection:
     """Fit every candidate; Ctrl-C is answered at once."""
     source = as_source(data.rows, feature_names=data.names)
@@ -182,7 +188,7 @@ def select_best(
                 bar.update(bar.task_ids[0], total=total, advance=1)
 
         return _in_thread(
-            lambda: select(source, counts, names, criterion, random_state=seed, observer=observe)
+            lambda: select(source, counts, names, criterion, random_state=seed, observer=observe, noise=noise)
         )
 
 

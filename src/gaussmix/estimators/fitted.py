@@ -73,6 +73,8 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     precisions_cholesky_ = _parameter(lambda mixture: _precision_roots(mixture))
     precisions_ = _parameter(lambda mixture: _precisions(mixture))
 
+    noise_weight_ = property(lambda self: self.mixture_.noise_weight)
+
     converged_ = property(lambda self: self.result_.converged)
     n_iter_ = property(lambda self: self.result_.n_iter)
     lower_bound_ = property(lambda self: self.result_.log_likelihood / self.result_.weight)
@@ -81,12 +83,12 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     # ---- evaluation ------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """The component with the largest responsibility for each row of ``X`` (N, D), (N,)."""
+        """The component with the largest responsibility for each row of ``X`` (N, D), (N,); −1 is noise."""
         labels: NDArray[np.int64] = self._evaluate(X, LABELS)[0]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), for each row of ``X`` (N, D), (N, K)."""
+        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), for each row of ``X`` (N, D): (N, K), or (N, K + 1), noise last."""
         return self._like_rows(*self._evaluate(X, RESPONSIBILITIES))
 
     def score_samples(self, X: Any) -> NDArray[Any]:
@@ -122,7 +124,7 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ParameterError
-            ``n_samples`` is not a positive integer.
+            ``n_samples`` is not a positive integer, or there is a noise component, whose box is not kept.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, numbers.Integral) or int(n_samples) < 1:

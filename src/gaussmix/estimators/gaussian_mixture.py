@@ -17,6 +17,8 @@ from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.estimators.fitted import ILL_DEFINED, FittedMixture, row_type, seed_of
 from gaussmix.mixture import Mixture
+from gaussmix.noise import check_noise
+from gaussmix.prior_settings import check_prior
 from gaussmix.rows import Source
 from gaussmix.verbose import Printer
 
@@ -26,8 +28,8 @@ Array = NDArray[np.float64]
 class GaussianMixture(FittedMixture):
     """Gaussian mixture, p(x) = Σ_k π_k N(x | μ_k, Σ_k), eq. (1), fitted by EM.
 
-    Parameters and methods are those of `sklearn.mixture.GaussianMixture`; ``n_jobs`` and the wider
-    ``covariance_type``, ``init_params`` and ``random_state`` are additions. N rows, D features, K components.
+    Parameters and methods are those of `sklearn.mixture.GaussianMixture`; what follows
+    ``verbose_interval`` and the wider ``covariance_type``, ``init_params`` and ``random_state`` are additions. N rows, D features, K components.
 
     Parameters
     ----------
@@ -57,11 +59,25 @@ class GaussianMixture(FittedMixture):
         Iterations between two lines.
     n_jobs : int, optional
         Threads; None or -1: as many as the process may use. No result depends on it.
+    equal_weights : bool, default False
+        Hold π_k = 1/K, or (1 − π_0)/K with noise.
+    noise : bool, default False
+        A uniform component for outliers, p(x) = π_0 / V + Σ_k π_k N(x | μ_k, Σ_k) (Banfield & Raftery 1993). Labels
+        in ``init_params`` may be −1, noise; responsibilities (N, K + 1), noise last.
+    hypervolume : float, optional
+        V, in the product of the features' units; the smaller of the rows' bounding and principal-axes boxes.
+    prior : None, "conjugate" or ConjugatePrior, default None
+        Normal-inverse-Wishart prior of means and covariances (Fraley & Raftery 2007); see `gaussmix.conjugate`.
+    max_condition : float, optional
+        Bound ≥ 1 on the ratio of the largest to the smallest eigenvalue across all components, features standardised
+        (García-Escudero et al. 2008); for EII, VII, EEI, VVI, EEE and VVV; see `gaussmix.bounded`.
 
     Attributes
     ----------
     weights_ : (K,)
         π_k. Like all parameters here float32 when the fitted rows are, else float64; and read-only.
+    noise_weight_ : float
+        π_0 of the noise component, 0 without; with `weights_` it sums to 1.
     means_ : (K, D)
         μ_k.
     covariances_ : array
@@ -122,6 +138,11 @@ class GaussianMixture(FittedMixture):
         verbose: int = 0,
         verbose_interval: int = 10,
         n_jobs: int | None = None,
+        equal_weights: bool = False,
+        noise: bool = False,
+        hypervolume: float | None = None,
+        prior: Any = None,
+        max_condition: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -138,6 +159,11 @@ class GaussianMixture(FittedMixture):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
+        self.equal_weights = equal_weights
+        self.noise = noise
+        self.hypervolume = hypervolume
+        self.prior = prior
+        self.max_condition = max_condition
 
     @classmethod
     def from_mixture(cls, mixture: Mixture, **settings: Any) -> GaussianMixture:
@@ -146,7 +172,8 @@ class GaussianMixture(FittedMixture):
         It has no `result_`, and so none of `converged_`, `n_iter_`, `lower_bound_`. With ``warm_start=True``
         its next `fit` continues from ``mixture``.
         """
-        model = cls(mixture.n_components, covariance_type=mixture.covariance_type, **settings)
+        known = {"covariance_type": mixture.covariance_type, "noise": mixture.has_noise}
+        model = cls(mixture.n_components, **{**known, **settings})
         model._check_settings()
         model._name_features(mixture.n_features, mixture.feature_names)
         model._settle(mixture, np.dtype(np.float64), seed_of(model.random_state))
@@ -209,6 +236,11 @@ class GaussianMixture(FittedMixture):
             n_init=self.n_init,
             random_state=seed,
             n_jobs=self.n_jobs,
+            equal_weights=self.equal_weights,
+            noise=self.noise,
+            hypervolume=self.hypervolume,
+            prior=self.prior,
+            max_condition=self.max_condition,
             observer=Printer(self.verbose, self.verbose_interval, source.weight) if self.verbose else None,
             **self._start(source),
         )
@@ -246,15 +278,20 @@ class GaussianMixture(FittedMixture):
                 f"warm_start continues from (K, D, family) = {have}, but this fit wants {want}; "
                 "set warm_start=False, or go back to those."
             )
-        return self._mixture(source, last.weights, last.means, last.covariances)
+        noise = {"noise_weight": last.noise_weight, "noise_density": last.noise_density}
+        noise["noise_log_density"] = last.noise_log_density
+        return self._mixture(source, last.weights, last.means, last.covariances, **noise)
 
-    def _mixture(self, source: Source, weights: Array, means: Array, covariances: Array) -> Mixture:
+    def _mixture(
+        self, source: Source, weights: Array, means: Array, covariances: Array, **noise: float
+    ) -> Mixture:
         return Mixture(
             weights=weights,
             means=means,
             covariances=covariances,
             covariance_type=self.covariance_type,
             feature_names=source.feature_names,
+            **noise,
         )
 
     # ---- checks ----------------------------------------------------------------------------------------
@@ -269,8 +306,11 @@ class GaussianMixture(FittedMixture):
             self.n_init,
             self.init_params,
         )
-        if not isinstance(self.warm_start, (bool, np.bool_)):
-            raise ParameterError(f"warm_start must be True or False, got {self.warm_start!r}.")
+        check_prior(self.covariance_type, self.prior, self.max_condition)
+        check_noise(self.noise, self.hypervolume)
+        for name in ("warm_start", "equal_weights"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ParameterError(f"{name} must be True or False, got {getattr(self, name)!r}.")
         for name, lowest in (("verbose", 0), ("verbose_interval", 1)):
             value = getattr(self, name)
             if not isinstance(value, (numbers.Integral, np.bool_)) or int(value) < lowest:
