@@ -2,9 +2,10 @@
 //
 // Chunks depend on the shape of the problem alone, and chunk i is added to the total after chunk i - 1, whoever
 // computed it: the result has the same bits for any number of threads. Threads live for one pass. The calling thread
-// works too; between chunks it asks `interrupted` at most every 20 ms, so a chunk is kept shorter than that.
+// works too; between components of a tile it asks `interrupted` every 20 ms, and all stop when it says so.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -148,12 +149,13 @@ inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, s
 inline bool pruning_pays(const Level& level, const Rows& rows, const Components& c, bool single) {
     constexpr std::int64_t probes = 16;
     const std::int64_t tile = level.tile_rows(c, single), tiles = rows.count / tile;
+    const Watch always_on{[](void*) { return true; }, nullptr};
     Worker worker(level.workspace_bytes(c, single), nullptr, c.K, c.D, 0);
     std::int64_t work = 0;
     for (std::int64_t i = 0; i < probes; ++i) {
         const std::int64_t begin = i * tiles / probes * tile;
         work += level.visit(rows, c, single, begin, std::min(begin + tile, rows.count), worker.workspace.get(),
-                            nullptr, nullptr);
+                            always_on, nullptr, nullptr);
     }
     return double(work) < 0.85 * double(3 * probes * c.K);
 }
@@ -171,21 +173,40 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
     std::mutex mutex;
     std::condition_variable turn;
     std::int64_t next = 0, merged = 0;
-    bool stop = false;
+    std::atomic<bool> stop = false;
 
-    auto work = [&](bool caller, Worker& worker) {
-        auto asked = std::chrono::steady_clock::now();
-        for (;;) {
+    auto end_all = [&] {
+        std::lock_guard<std::mutex> lock(mutex);
+        stop = true;
+        turn.notify_all();
+    };
+    // The calling thread's watch looks at the clock, the others' at what it decided.
+    auto asked = std::chrono::steady_clock::now();
+    unsigned calls = 0;
+    auto ask = [&] {
+        if (++calls % 16) return !stop.load();
+        const auto now = std::chrono::steady_clock::now();
+        if (now - asked > std::chrono::milliseconds(20)) {
+            asked = now;
+            if (interrupted()) end_all();
+        }
+        return !stop.load();
+    };
+    const Watch callers{[](void* self) { return (*static_cast<decltype(ask)*>(self))(); }, &ask};
+    const Watch others_watch{[](void* self) { return !static_cast<std::atomic<bool>*>(self)->load(); }, &stop};
+
+    auto work = [&](const Watch& watch, Worker& worker) {
+        while (watch.go_on(watch.self)) {
             std::int64_t i;
             {
                 std::lock_guard<std::mutex> lock(mutex);
-                if (stop || next == partition.chunks) return;
+                if (next == partition.chunks) return;
                 i = next++;
             }
             worker.clear();
             const std::int64_t begin = i * partition.rows_per_chunk;
             level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
-                        worker.workspace.get(), sums ? &worker.sums : nullptr, outputs);
+                        worker.workspace.get(), watch, sums ? &worker.sums : nullptr, outputs);
             {
                 std::unique_lock<std::mutex> lock(mutex);
                 turn.wait(lock, [&] { return stop || merged == i; });
@@ -194,16 +215,6 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
                 ++merged;
             }
             turn.notify_all();
-            const auto now = std::chrono::steady_clock::now();
-            if (caller && now - asked > std::chrono::milliseconds(20)) {
-                asked = now;
-                if (interrupted()) {
-                    std::lock_guard<std::mutex> lock(mutex);
-                    stop = true;
-                    turn.notify_all();
-                    return;
-                }
-            }
         }
     };
 
@@ -213,11 +224,11 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
     std::vector<std::thread> others;
     others.reserve(threads);
     try {
-        for (int i = 1; i < threads; ++i) others.emplace_back(work, false, std::ref(workers[i]));
+        for (int i = 1; i < threads; ++i) others.emplace_back(work, std::cref(others_watch), std::ref(workers[i]));
     } catch (const std::system_error&) {
         // The system grants no more threads: those that run do the work.
     }
-    work(true, workers[0]);
+    work(callers, workers[0]);
     for (std::thread& other : others) other.join();
     return !stop;
 }

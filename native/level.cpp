@@ -17,9 +17,9 @@ const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
     [](const Components& c, bool single) { return single ? tile_rows<float>(c) : tile_rows<double>(c); },
     [](const Components& c, bool single) { return single ? Tile<float>::bytes(c) : Tile<double>::bytes(c); },
     [](const Rows& rows, const Components& c, bool single, std::int64_t begin, std::int64_t end, void* workspace,
-       Sums* sums, const Outputs* outputs) {
-        return single ? visit<float>(rows, c, begin, end, workspace, sums, outputs)
-                      : visit<double>(rows, c, begin, end, workspace, sums, outputs);
+       const Watch& watch, Sums* sums, const Outputs* outputs) {
+        return single ? visit<float>(rows, c, begin, end, workspace, watch, sums, outputs)
+                      : visit<double>(rows, c, begin, end, workspace, watch, sums, outputs);
     },
 };
 

@@ -50,6 +50,12 @@ struct Outputs {
     double* responsibilities;  // (N, K + 1)
 };
 
+// Asked between components: false ends the visit at once, its results are then not used.
+struct Watch {
+    bool (*go_on)(void* self);
+    void* self;
+};
+
 // One instruction set's kernel: everything in it is called through these pointers.
 struct Level {
     const char* name;
@@ -58,8 +64,8 @@ struct Level {
     std::size_t (*workspace_bytes)(const Components&, bool single);
     // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null. Returns the work, in
     // thirds of what a component costs a tile when nothing is left out.
-    std::int64_t (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end, void* workspace,
-                  Sums* sums, const Outputs* outputs);
+    std::int64_t (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end,
+                          void* workspace, const Watch&, Sums* sums, const Outputs* outputs);
 };
 
 }  // namespace gaussmix

@@ -22,6 +22,7 @@ using gaussmix::Components;
 using gaussmix::Outputs;
 using gaussmix::Rows;
 using gaussmix::Sums;
+using gaussmix::Watch;
 
 // Vectors of lanes that are whitened together: with `height` rows of W, as many accumulators stay in registers.
 constexpr int width = 4;
@@ -503,12 +504,16 @@ void drop_unlikely(Tile<Real>& tile) {
     tile.used = kept;
 }
 
-// Returns the work in thirds of a dense component's: one for its densities, two for the rest if it is kept.
+// Returns the work in thirds of a dense component's: one for its densities, two for the rest if it is kept; far below
+// zero when the visit is to end.
 template <class Real>
-int e_step(Tile<Real>& tile, bool summing, std::int64_t* label) {
+std::int64_t e_step(Tile<Real>& tile, const Watch& watch, bool summing, std::int64_t* label) {
     choose_active(tile);
     const int evaluated = tile.used;
-    for (int a = 0; a < tile.used; ++a) distances(tile, tile.active[a], tile.slot(a));
+    for (int a = 0; a < tile.used; ++a) {
+        if (!watch.go_on(watch.self)) return std::numeric_limits<std::int64_t>::min();
+        distances(tile, tile.active[a], tile.slot(a));
+    }
     if (tile.c.reach < std::numeric_limits<double>::infinity()) drop_unlikely(tile);
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.used)[t] = Real(tile.c.log_noise);
     if (summing) bayes<Real, false>(tile, label);
@@ -529,7 +534,7 @@ void moments(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
 }
 
 template <class Real>
-void add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, Sums& sums) {
+bool add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watch& watch, Sums& sums) {
     for (int t = 0; t < tile.filled; ++t) {
         const double w = rows.weights ? rows.weights[rows.order ? rows.order[begin + t] : begin + t] : 1.0;
         sums.weight += w;
@@ -537,7 +542,11 @@ void add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, Sums
     }
     if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
         for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.used)[t]) * tile.scale[t];
-    for (int a = 0; a < tile.used; ++a) moments(tile, tile.active[a], tile.slot(a), sums);
+    for (int a = 0; a < tile.used; ++a) {
+        if (!watch.go_on(watch.self)) return false;
+        moments(tile, tile.active[a], tile.slot(a), sums);
+    }
+    return true;
 }
 
 template <class Real>
@@ -556,16 +565,17 @@ void write_outputs(const Tile<Real>& tile, std::int64_t begin, const Outputs& ou
 
 template <class Real>
 std::int64_t visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
-                   Sums* sums, const Outputs* outputs) {
+                   const Watch& watch, Sums* sums, const Outputs* outputs) {
     Tile<Real> tile(c, workspace);
     std::int64_t work = 0;
     for (; begin < end; begin += tile.T) {
         tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
         if (rows.single) transpose<Real, float>(tile, rows, begin);
         else transpose<Real, double>(tile, rows, begin);
-        work += e_step(tile, outputs == nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
+        work += e_step(tile, watch, outputs == nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
+        if (work < 0) return work;
         if (outputs) write_outputs(tile, begin, *outputs);
-        if (sums) add_sums(tile, rows, begin, *sums);
+        if (sums && !add_sums(tile, rows, begin, watch, *sums)) return -1;
     }
     return work;
 }
