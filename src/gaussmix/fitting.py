@@ -24,7 +24,7 @@ from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.noise import check_noise, noise_fields
 from gaussmix.prior_settings import check_prior, prior_for
-from gaussmix.priors import Prior
+from gaussmix.priors import Prior, PseudoRows
 from gaussmix.rows import Source, as_source
 
 Array = NDArray[np.float64]
@@ -180,10 +180,9 @@ def fit_source(
             "use fewer components."
         )
     pseudo_rows = start.data_prior(source, n_components, reg_covar)
-    chosen = prior_for(source, pseudo_rows, covariance_type, n_components, prior, max_condition)
-    plan = Plan(chosen, tol, max_iter, equal_weights, thread_count(n_jobs))
-    fields = {"feature_names": source.feature_names, **noise_fields(source, chosen, noise, hypervolume)}
-    blank = start.blank_mixture(n_components, covariance_type, chosen, **fields)
+    fields = {"equal_weights": equal_weights, "noise": noise, "hypervolume": hypervolume}
+    fields |= {"prior": prior, "max_condition": max_condition, "n_jobs": n_jobs}
+    plan, blank = prepared(source, n_components, covariance_type, pseudo_rows, tol=tol, max_iter=max_iter, **fields)
     given = (weights_init, means_init, covariances_init)
     rngs = np.random.default_rng(random_state).spawn(n_init)
     if isinstance(init_params, str) and means_init is None:
@@ -192,6 +191,28 @@ def fit_source(
         firsts = [from_given(source, init_params, means_init, blank, plan)]
     runs = tuple(Run(admitted(overridden(first, *given), blank, plan)) for first in firsts)
     return run(source, State(runs, plan), observer)
+
+
+def prepared(
+    source: Source,
+    n_components: int,
+    covariance_type: str,
+    pseudo_rows: PseudoRows,
+    *,
+    tol: float,
+    max_iter: int,
+    equal_weights: bool = False,
+    noise: bool = False,
+    hypervolume: float | None = None,
+    prior: Any = None,
+    max_condition: float | None = None,
+    n_jobs: int | None = None,
+) -> tuple[Plan, Mixture]:
+    """How a fit goes, from checked settings, and a blank mixture of what it fits."""
+    chosen = prior_for(source, pseudo_rows, covariance_type, n_components, prior, max_condition)
+    plan = Plan(chosen, tol, max_iter, equal_weights, thread_count(n_jobs))
+    fields = {"feature_names": source.feature_names, **noise_fields(source, chosen, noise, hypervolume)}
+    return plan, start.blank_mixture(n_components, covariance_type, chosen, **fields)
 
 
 def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
