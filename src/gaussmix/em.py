@@ -169,13 +169,22 @@ def passes(source: Source, state: State) -> Iterator[State]:
     """One pass over the rows after the other, until every run has ended; yields the state after each."""
     while living := [run.candidate for run in state.runs if run.candidate is not None]:
 
-        def step(block: Block, living: list[Mixture] = living) -> _Batch:
-            return _Batch(mixture.fold(*block, state.plan.n_threads) for mixture in living)
+        def step(
+            block: Block, living: list[Mixture] = living, n_threads: int = state.plan.n_threads
+        ) -> _Batch:
+            return _Batch(mixture.fold(*block, n_threads) for mixture in living)
 
         folded = iter(source.fold(step))
         runs = (run if run.candidate is None else _advance(run, next(folded), state.plan) for run in state.runs)
         state = replace(state, runs=tuple(runs))
         yield state
+
+
+def final(source: Source, state: State) -> State:
+    """The state after the last pass."""
+    for after in passes(source, state):
+        state = after
+    return state
 
 
 def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:

@@ -199,7 +199,7 @@ class Mixture:
         """Free parameters: K − 1 weights, K·D means, the family's covariances; noise adds π_0 and V (mclust)."""
         n_components, n_features = self.means.shape
         free = (n_components - 1) + n_components * n_features + self.family.n_parameters(n_components, n_features)
-        return free + 2 * self.has_noise
+        return int(free + 2 * self.has_noise)
 
     @cached_property
     def _log_weights(self) -> Array:
@@ -379,11 +379,9 @@ def m_step(statistics: Statistics, previous: Mixture, prior: Prior, equal_weight
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
     mass = statistics.mass
-    noise_weight = statistics.noise_mass / statistics.weight if previous.has_noise else 0.0
-    if equal_weights:
-        weights = np.full(len(mass), (1.0 - noise_weight) / len(mass))
-    else:
-        weights = mass / (mass.sum() + (statistics.noise_mass if previous.has_noise else 0.0))
+    total = mass.sum() + statistics.noise_mass
+    noise_weight = float(statistics.noise_mass / total)
+    weights = np.full(len(mass), (1.0 - noise_weight) / len(mass)) if equal_weights else mass / total
     try:
         with np.errstate(all="ignore"):
             means, scatter, counted = prior.augmented(*statistics.scatter(), mass)

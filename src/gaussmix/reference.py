@@ -58,7 +58,7 @@ def accumulate(
     rows: Array, row_weights: Array | None, responsibilities: Array, origin: Array, moment_shape: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:
     """Mass (K,), first (K, D) and second moments (``moment_shape``) of given responsibilities (N, K) about origin."""
-    n_components, n_features = origin.shape
+    n_components = len(origin)
     mass, first, second = np.zeros(n_components), np.zeros_like(origin), np.zeros(moment_shape)
     for k in range(n_components):
         gamma = responsibilities[:, k] if row_weights is None else responsibilities[:, k] * row_weights

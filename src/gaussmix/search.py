@@ -112,9 +112,7 @@ class _Search:
         """A batch through the one loop, ``passes`` M-steps at most."""
         plan = replace(self.plan, max_iter=passes, tol=tol)
         state = State(tuple(Run(mixture) for mixture in starts), plan)
-        for state in em.passes(self.sample, state):
-            pass
-        return list(state.runs)
+        return list(em.final(self.sample, state).runs)
 
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L."""
@@ -208,7 +206,8 @@ def any_direction(covariances: Array, rng: np.random.Generator) -> Array:
     values, vectors = _axes(covariances)
     drawn = rng.standard_normal(values.shape)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return np.einsum("kij,kj->ki", vectors, np.sqrt(values) * drawn)
+    direction: Array = np.einsum("kij,kj->ki", vectors, np.sqrt(values) * drawn)
+    return direction
 
 
 AXES: tuple[AxisChoice, ...] = (principal_axes, any_direction, any_axes)
@@ -247,7 +246,8 @@ def merge_groups(
     def gains(i: int, others: NDArray[np.int64]) -> Array:
         total, _, moment = joined(i, others)
         together = total * (np.log(total) - 0.5 * log_det(moment / total[:, None, None]))
-        return together - _entropy(gamma[:, [i]] + gamma[:, others]) - own[i] - own[others]
+        merged: Array = together - _entropy(gamma[:, [i]] + gamma[:, others]) - own[i] - own[others]
+        return merged
 
     for i in range(1, len(mass)):
         gain[i, :i] = gains(i, np.arange(i))
@@ -270,7 +270,8 @@ def merge_groups(
 def _entropy(gamma: Array) -> Array:
     """Σ_n q ln q of each column."""
     tiny = np.maximum(gamma, 1e-300)
-    return np.einsum("nk,nk->k", gamma, np.log(tiny))
+    sums: Array = np.einsum("nk,nk->k", gamma, np.log(tiny))
+    return sums
 
 
 def _reordered(

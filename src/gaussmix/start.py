@@ -84,7 +84,8 @@ def kmeans_plus_plus(points: Array, weights: Array, n_seeds: int, rng: np.random
 def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:
     """The nearest of the centres (K, D) for each of the points (n, D)."""
     scores = points @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
-    return scores.argmax(axis=1)
+    labels: NDArray[np.int64] = scores.argmax(axis=1)
+    return labels
 
 
 def lloyd(points: Array, weights: Array, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:

@@ -86,7 +86,7 @@ class Statistics:
     def grouped(self, groups: NDArray[np.int64]) -> Statistics:
         """Components added up: component k becomes part of component ``groups[k]`` of as many as there are groups."""
         n_groups = int(groups.max()) + 1
-        total = np.bincount(groups, self.mass, n_groups)
+        total = np.bincount(groups, self.mass, n_groups).astype(np.float64)
         centre = np.zeros((n_groups, self.origin.shape[1]))
         np.add.at(centre, groups, self.mass[:, None] * self.scatter()[0])
         centre /= np.where(total > 0, total, 1.0)[:, None]

@@ -4,7 +4,7 @@ A *step* takes a `Block` and returns something that adds. `Source.fold(step)` is
 `Source.map(step)` the concatenation. Input is checked here, once.
 """
 
-from gaussmix.rows.array import ArraySource
-from gaussmix.rows.source import Block, Source, as_rows, as_source
+from gaussmix.rows.array import ArraySource, Block
+from gaussmix.rows.source import Source, as_rows, as_source
 
 __all__ = ["ArraySource", "Block", "Source", "as_rows", "as_source"]

@@ -23,16 +23,29 @@ class Source(Protocol):
     """Rows somewhere: folds a step over blocks of them."""
 
     @property
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """Number of rows."""
+
     @property
-    def n_features(self) -> int: ...
+    def n_features(self) -> int:
+        """D."""
+
     @property
-    def weight(self) -> float: ...
+    def weight(self) -> float:
+        """N = Σw."""
+
     @property
-    def feature_names(self) -> tuple[str, ...] | None: ...
-    def fold(self, step: Callable[[Block], S]) -> S: ...
-    def map(self, step: Callable[[Block], S]) -> S: ...
-    def sample(self, n_rows: int, rng: np.random.Generator) -> Block: ...
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if they have any."""
+
+    def fold(self, step: Callable[[Block], S]) -> S:
+        """The sum of ``step`` over all blocks."""
+
+    def map(self, step: Callable[[Block], S]) -> S:
+        """The concatenation of ``step`` over all blocks."""
+
+    def sample(self, n_rows: int, rng: np.random.Generator) -> Block:
+        """At most ``n_rows`` distinct rows of positive weight, as a copy in float64."""
 
 
 def as_source(X: Any, sample_weight: Any = None, feature_names: Sequence[str] | None = None) -> Source:
@@ -70,10 +83,11 @@ def as_rows(
     ``feature_names`` are the columns taken from a data frame, in that order.
     """
     columns = frame_columns(X)
+    names = feature_names
     if columns is not None:
         rows, names = _frame_rows(X, columns, feature_names)
     else:
-        rows, names = _plain_rows(X), feature_names
+        rows = _plain_rows(X)
     if rows.ndim != 2:
         raise DataError(
             f"expected rows as a two-dimensional array (N, D), got shape {rows.shape}. "
