@@ -77,15 +77,19 @@ class ConjugatePrior:
         dof = n_features + 2 if self.dof is None else float(self.dof)
         shrunk_to = mean if self.mean is None else _shaped("mean", self.mean, (n_features,))
         volume = n_components ** (2 / n_features)
+        # A feature without spread has the variance of its pseudo-rows.
+        varying = 1.0 - pseudo_rows.constant
         if len(family.structure.moment_shape(1, n_features)) == 3:
             matrix = covariance / volume if self.scale is None else _scale_matrix(self.scale, n_features)
-            count, scale = dof + n_features + 1, matrix
+            count, scale = dof + n_features + 1, matrix * varying * varying[:, None]
         else:
             mean_variance = float(np.mean(np.diagonal(covariance)))
             single = mean_variance / volume if self.scale is None else float(_shaped("scale", self.scale, ()))
             # One inverse gamma for the D variances that a spherical family holds to be one.
-            spread_over = n_features if family.structure.name == "spherical" else 1
-            count, scale = (dof + 2) / spread_over, np.full(n_features, single / spread_over)
+            if family.structure.name == "spherical":
+                count, scale = (dof + 2) / n_features, np.full(n_features, single / n_features)
+            else:
+                count, scale = dof + 2, single * varying
         return Conjugate(
             pseudo_rows, float(self.shrinkage), shrunk_to, count, scale, common=family.name in COMMON
         )

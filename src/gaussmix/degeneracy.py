@@ -36,8 +36,9 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
     degenerate = _mostly_supplied(mixture, statistics, prior, spread)
     few = mass < FEW_ROWS * (spread.sum() + 1)
     if few.any():
-        covariances = _standardised(mixture, mixture.covariances, prior, spread)
-        pooled = np.einsum("k,kij->ij", mass / max(mass.sum(), 1e-300), covariances)
+        covariances = mixture.full_covariances[:, spread][:, :, spread]
+        shares = np.maximum(mass, 1e-300)
+        pooled = np.einsum("k,kij->ij", shares / shares.sum(), covariances)
         degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
     return tuple(int(k) for k in np.flatnonzero(degenerate))
 
@@ -86,8 +87,9 @@ def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: ND
 
 
 def _relative_smallest(covariances: Array, pooled: Array) -> Array:
-    """Smallest eigenvalue of each covariance in the metric of ``pooled``."""
-    values, vectors = np.linalg.eigh(pooled)
+    """Smallest eigenvalue of each covariance in the metric of ``pooled``; in its own units, so that none overflows."""
+    scale = np.sqrt(np.diagonal(pooled))
+    values, vectors = np.linalg.eigh(pooled / scale / scale[:, None])
     root = vectors / np.sqrt(np.maximum(values, 1e-300))
-    smallest: Array = np.linalg.eigvalsh(root.T @ covariances @ root)[:, 0]
+    smallest: Array = np.linalg.eigvalsh(root.T @ (covariances / scale / scale[:, None]) @ root)[:, 0]
     return smallest

@@ -22,7 +22,7 @@ from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, Pa
 from gaussmix.given_start import admitted, from_given, overridden
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
-from gaussmix.noise import check_noise, noise_fields
+from gaussmix.noise import check_noise, with_component
 from gaussmix.prior_settings import check_prior, prior_for
 from gaussmix.priors import Prior, PseudoRows
 from gaussmix.rows import Source, as_source
@@ -211,8 +211,8 @@ def prepared(
     """How a fit goes, from checked settings, and a blank mixture of what it fits."""
     chosen = prior_for(source, pseudo_rows, covariance_type, n_components, prior, max_condition)
     plan = Plan(chosen, tol, max_iter, equal_weights, thread_count(n_jobs))
-    fields = {"feature_names": source.feature_names, **noise_fields(source, chosen, noise, hypervolume)}
-    return plan, start.blank_mixture(n_components, covariance_type, chosen, **fields)
+    blank = start.blank_mixture(n_components, covariance_type, chosen, feature_names=source.feature_names)
+    return plan, with_component(blank, source, chosen, hypervolume) if noise else blank
 
 
 def run(source: Source, state: State, observer: Observer | None = None) -> Fit:

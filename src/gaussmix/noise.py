@@ -1,8 +1,8 @@
 """The noise component: outliers uniform over a box, π_0 / V beside Σ_k π_k N(x | μ_k, Σ_k) (Banfield & Raftery 1993).
 
 V is the volume of the smaller of two boxes around the rows, one along the features and one along their principal
-axes, in logarithms: fifty features of range 1e7 have V = 1e350. A feature without spread has the same density
-1/√(2π R_jj) in every component; noise takes the same, so that such a feature says nothing about who is noise.
+axes, in logarithms: fifty features of range 1e7 have V = 1e350. In a feature without spread components have
+the density 1/√(2π Σ_jj) at the one value; noise takes the same, so that such a feature says nothing of who is noise.
 
 EM finds out which rows are noise but needs to start somewhere: where nothing is given, a row of the sample starts as
 noise when the density of rows around it, k / (n · volume of the ball to its k-th neighbour) (Byers & Raftery 1998),
@@ -64,32 +64,38 @@ def check_noise(noise: Any, hypervolume: Any) -> None:
         raise ParameterError(f"hypervolume={hypervolume!r} is the volume of the noise's box; set noise=True.")
 
 
-def noise_fields(source: Source, prior: Prior, noise: bool, hypervolume: float | None) -> dict[str, float]:
-    """1/V and −ln V by their names in `Mixture`, of the given volume or of the data's; none without noise."""
-    if not noise:
-        return {}
-    volume = log_volume(source, prior) if hypervolume is None else math.log(hypervolume)
-    return dict(zip(("noise_density", "noise_log_density"), noise_densities(-volume), strict=True))
+def with_component(blank: Mixture, source: Source, prior: Prior, hypervolume: float | None) -> Mixture:
+    """``blank`` with a noise component of the given volume, or of the data's; its weight is still 0."""
+    volume = log_volume(source, blank, prior) if hypervolume is None else math.log(hypervolume)
+    parameters = (blank.weights, blank.means, blank.covariances, blank.covariance_type)
+    density, log_density = noise_densities(-volume)
+    return Mixture.unchecked(*parameters, 0.0, density, blank.feature_names, log_density)
 
 
-def log_volume(source: Source, prior: Prior) -> float:
+def log_volume(source: Source, blank: Mixture, prior: Prior) -> float:
     """ln V of the smaller of the bounding box and the box along the principal axes; two passes."""
-    varying, scale = ~prior.pseudo_rows.constant, np.sqrt(prior.variances)
-    log_constant = 0.5 * math.log(2 * math.pi) * float((~varying).sum()) + float(np.log(scale[~varying]).sum())
+    varying = ~prior.pseudo_rows.constant
     if not varying.any():
-        return log_constant
+        return _log_constant(blank, prior)
     middle, _, scatter, weight = moments_of(source)
     axes = np.linalg.eigh(scatter[varying][:, varying])[1]
     extent = source.fold(lambda block: _extent(block, middle, axes, varying))
     box, turned = np.split(extent.widths, 2)
-    volumes = [float(np.log(np.maximum(box, scale[varying])).sum())]
-    # No axis is thinner than pseudo-rows let a component be; where rows differ by rounding alone there is no box.
-    thinnest = np.sqrt(2 * np.pi * prior.pseudo_rows.count / weight * (prior.variances[varying] @ axes**2))
-    turned = np.maximum(turned, thinnest)
+    variances = prior.variances[varying]
+    volume = float(np.log(np.maximum(box, np.sqrt(variances))).sum())
+    # Where the rows lie in a plane, but for rounding or what pseudo-rows add to it, that box has no volume.
+    thinnest = np.sqrt(2 * np.pi * prior.pseudo_rows.count / weight * (variances @ axes**2))
     rounding = 64 * 2.0**-52 * max(float(box.max()), float(np.abs(middle).max()))
-    if turned.min() > rounding:
-        volumes.append(float(np.log(turned).sum()))
-    return min(volumes) + log_constant
+    if np.all(turned > np.maximum(thinnest, rounding)):
+        volume = min(volume, float(np.log(turned).sum()))
+    return volume + _log_constant(blank, prior)
+
+
+def _log_constant(blank: Mixture, prior: Prior) -> float:
+    """ln of the widths √(2π Σ_jj) of features without spread, in a mixture of the data's own variances."""
+    constant = prior.pseudo_rows.constant
+    variances = np.diagonal(blank.full_covariances[0])[constant]
+    return float(0.5 * np.log(2 * np.pi * variances).sum())
 
 
 def _extent(block: Block, middle: Array, axes: Array, varying: NDArray[np.bool_]) -> Extent:
@@ -116,11 +122,12 @@ def noisy_rows(
 
     At most half of the weight, the sparsest; none, where too few would be left for the components.
     """
-    constant, log_scale = prior.pseudo_rows.constant, 0.5 * np.log(prior.variances)
-    if not blank.has_noise or constant.all():
+    varying = ~prior.pseudo_rows.constant
+    if not blank.has_noise or not varying.any():
         return np.zeros(len(points), dtype=bool)
-    uniform = blank.noise_log_density + float(log_scale.sum()) + 0.5 * math.log(2 * math.pi) * constant.sum()
-    sparse = neighbour_density(points[:, ~constant], weights, rng) - uniform
+    log_scale = 0.5 * np.log(prior.variances[varying])
+    uniform = blank.noise_log_density + _log_constant(blank, prior) + float(log_scale.sum())
+    sparse = neighbour_density(points[:, varying], weights, rng) - uniform
     order = np.argsort(sparse, kind="stable")
     noisy = np.zeros(len(points), dtype=bool)
     noisy[order] = (sparse[order] < 0) & (np.cumsum(weights[order]) <= weights.sum() / 2)
