@@ -14,7 +14,8 @@ in which the information is nearly I. The loop accepts a proposal only when the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -33,56 +34,60 @@ LONGEST = 0.2
 MEMORY = 16 << 20
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frame:
     """Where and in which units statistics are compared: origin (K, D), whitening, and masses (K,) of a mixture."""
 
     origin: Array
     whitening: Array
     mass: Array
 
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        """Where masses and first moments end in a vector."""
+        n_components, n_features = self.origin.shape
+        return 1 + n_components, 1 + n_components + n_components * n_features
+
+    @cached_property
+    def _unit(self) -> Array:
+        """One over the units of a whitened vector, (P,)."""
+        own = np.sqrt(self.mass)
+        all_together = math.sqrt(self.mass.sum())
+        shared = len(self.whitening) != len(self.mass)
+        second = np.full(len(self.whitening), all_together) if shared else own
+        sizes = [1, 1, self.origin.shape[1], math.prod(self.whitening.shape[1:])]
+        units = [np.array([all_together]), own, own, math.sqrt(2) * second]
+        return 1 / np.concatenate([np.repeat(u, size) for u, size in zip(units, sizes, strict=True)])
+
     def pack(self, statistics: Statistics) -> Array:
         """Statistics about this origin as one vector."""
-        moved = statistics.recentred(self.origin)
+        moved = statistics if statistics.origin is self.origin else statistics.recentred(self.origin)
         return np.concatenate([[moved.noise_mass], moved.mass, moved.first.ravel(), moved.second.ravel()])
 
     def unpack(self, vector: Array, like: Statistics) -> Statistics:
         """The inverse of `pack`; weight and rows are those of ``like``."""
-        n_components, n_features = self.origin.shape
-        ends = np.cumsum([1, n_components, n_components * n_features])
+        masses, firsts = self._ends
         return replace(
             like,
             origin=self.origin,
             noise_mass=float(vector[0]),
-            mass=vector[1 : ends[1]],
-            first=vector[ends[1] : ends[2]].reshape(self.origin.shape),
-            second=vector[ends[2] :].reshape(self.whitening.shape),
+            mass=vector[1:masses],
+            first=vector[masses:firsts].reshape(self.origin.shape),
+            second=vector[firsts:].reshape(self.whitening.shape),
         )
 
     def whitened(self, vector: Array) -> Array:
         """The vector in coordinates in which the complete-data information is nearly I."""
-        n_components, n_features = self.origin.shape
-        ends = np.cumsum([1, n_components, n_components * n_features])
-        root = np.sqrt(self.mass)
-        first = vector[ends[1] : ends[2]].reshape(self.origin.shape)
-        second = vector[ends[2] :].reshape(self.whitening.shape)
+        masses, firsts = self._ends
+        first = vector[masses:firsts].reshape(self.origin.shape)
+        second = vector[firsts:].reshape(self.whitening.shape)
         if second.ndim == 2:
             first = self.whitening * first
-            second = self.whitening * (self.whitening * second) / root[:, None]
+            second = self.whitening * (self.whitening * second)
         else:
-            first = (self.whitening @ first[:, :, None])[:, :, 0]
-            own = root[:, None, None] if len(second) == n_components else math.sqrt(self.mass.sum())
-            second = self.whitening @ second @ np.swapaxes(self.whitening, 1, 2) / own
-        head = np.concatenate([vector[:1] / math.sqrt(self.mass.sum()), vector[1 : ends[1]] / root])
-        return np.concatenate([head, (first / root[:, None]).ravel(), second.ravel() / math.sqrt(2)])
-
-
-class Pair(NamedTuple):
-    """One accepted pass: u and g − u as vectors, and both in whitened coordinates."""
-
-    used: Array
-    step: Array
-    white_used: Array
-    white_step: Array
+            first = self.whitening @ first[:, :, None]
+            second = self.whitening @ second @ self.whitening.transpose(0, 2, 1)
+        return np.concatenate([vector[:masses], first.ravel(), second.ravel()]) * self._unit
 
 
 class Trial(NamedTuple):
@@ -97,10 +102,24 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """The last accepted passes of a run, oldest first, in one frame."""
+    """The last accepted passes of a run, oldest first, in one frame.
+
+    Attributes
+    ----------
+    frame : Frame or None
+    used, step : (m, P)
+        u and g − u of each pass as vectors.
+    white_used, white_step : (m, P)
+        Both in whitened coordinates.
+    age : int
+        Passes since the frame was made.
+    """
 
     frame: Frame | None = None
-    pairs: tuple[Pair, ...] = ()
+    used: Array = field(default_factory=lambda: np.empty((0, 0)))
+    step: Array = field(default_factory=lambda: np.empty((0, 0)))
+    white_used: Array = field(default_factory=lambda: np.empty((0, 0)))
+    white_step: Array = field(default_factory=lambda: np.empty((0, 0)))
     age: int = 0
 
     def extended(self, used: Statistics, folded: Statistics, mixture: Mixture, limit: int) -> Memory:
@@ -113,41 +132,57 @@ class Memory:
         start = frame.pack(used)
         step = frame.pack(folded) - start
         fitting = max(2, min(limit, MEMORY // (32 * len(start))))
-        pair = Pair(start, step, frame.whitened(start), frame.whitened(step))
-        return Memory(frame, (*memory.pairs, pair)[-fitting - 1 :], memory.age + 1)
+
+        def longer(vectors: Array, last: Array) -> Array:
+            return np.vstack([vectors[-fitting:], last]) if len(vectors) else last[None]
+
+        return Memory(
+            frame,
+            longer(memory.used, start),
+            longer(memory.step, step),
+            longer(memory.white_used, frame.whitened(start)),
+            longer(memory.white_step, frame.whitened(step)),
+            memory.age + 1,
+        )
 
     def _moved(self, frame: Frame, like: Statistics) -> Memory:
-        """The same pairs in another frame."""
-        moved = []
-        for pair in self.pairs:
-            assert self.frame is not None
-            used = frame.pack(self.frame.unpack(pair.used, like))
-            step = frame.pack(self.frame.unpack(pair.used + pair.step, like)) - used
-            moved.append(Pair(used, step, frame.whitened(used), frame.whitened(step)))
-        return Memory(frame, tuple(moved), 0)
+        """The same passes in another frame."""
+        if self.frame is None or not len(self.used):
+            return Memory(frame)
+        old = self.frame
+        used = np.stack([frame.pack(old.unpack(vector, like)) for vector in self.used])
+        folded = np.stack([frame.pack(old.unpack(vector, like)) for vector in self.used + self.step])
+        step = folded - used
+        white_used, white_step = (np.stack([frame.whitened(v) for v in vectors]) for vectors in (used, step))
+        return Memory(frame, used, step, white_used, white_step)
 
     def proposal(self, weight: float) -> Trial | None:
-        """A quasi-Newton step from the last pair, or None while nothing is known of the curvature."""
-        if len(self.pairs) < 2 or self.frame is None:
+        """A quasi-Newton step from the last pass, or None while nothing is known of the curvature."""
+        if len(self.used) < 2 or self.frame is None:
             return None
-        used, step, white_used, white_step = (np.stack(each) for each in zip(*self.pairs, strict=True))
-        basis = np.vstack([np.diff(white_used, axis=0), -np.diff(white_step, axis=0), white_step[-1:]])
-        with np.errstate(all="ignore"):
-            inner = basis @ basis.T
-            factors = two_loop(inner)
-            squared = float(factors @ inner @ factors)
+        gradient = self.white_step[-1:]
+        basis = np.vstack(
+            [self.white_used[1:] - self.white_used[:-1], self.white_step[:-1] - self.white_step[1:], gradient]
+        )
+        inner = basis @ basis.T
+        factors = two_loop(inner)
+        squared = float(factors @ inner @ factors)
         if not 0 < squared < math.inf:
             return None
         factors *= min(1.0, LONGEST * math.sqrt(weight / squared))
         slope = float(factors @ inner[-1])
-        along_used, along_step = np.split(factors[:-1], 2)
-        along_step = -along_step
-        direction = (
-            np.diff(along_used, prepend=0, append=0) @ -used
-            + np.diff(along_step, prepend=0, append=0) @ -step
-            + factors[-1] * step[-1]
-        )
-        return Trial(used[-1], direction, slope, 1.0, self.frame) if slope > 0 else None
+        if not slope > 0:
+            return None
+        # The factors belong to differences of neighbours; summed up, they belong to the vectors themselves.
+        m = len(self.used) - 1
+        along_used, along_step = np.zeros(m + 1), np.zeros(m + 1)
+        along_used[1:] += factors[:m]
+        along_used[:-1] -= factors[:m]
+        along_step[:-1] += factors[m:-1]
+        along_step[1:] -= factors[m:-1]
+        along_step[-1] += factors[-1]
+        direction = along_used @ self.used + along_step @ self.step
+        return Trial(self.used[-1], direction, slope, 1.0, self.frame)
 
 
 def two_loop(inner: Array) -> Array:
@@ -159,13 +194,15 @@ def two_loop(inner: Array) -> Array:
     m = len(inner) // 2
     factors = np.zeros(2 * m + 1)
     factors[-1] = 1.0
-    kept = [j for j in range(m) if inner[j, m + j] > 1e-12 * math.sqrt(inner[j, j] * inner[m + j, m + j])]
-    alpha = np.zeros(m)
+    curvature = np.diagonal(inner[:m, m:-1]).tolist()
+    squares = np.diagonal(inner).tolist()
+    kept = [j for j in range(m) if curvature[j] > 1e-12 * math.sqrt(squares[j] * squares[m + j])]
+    alpha = [0.0] * m
     for j in reversed(kept):
-        alpha[j] = inner[j] @ factors / inner[j, m + j]
+        alpha[j] = float(inner[j] @ factors) / curvature[j]
         factors[m + j] -= alpha[j]
     for j in kept:
-        factors[j] += alpha[j] - inner[m + j] @ factors / inner[j, m + j]
+        factors[j] += alpha[j] - float(inner[m + j] @ factors) / curvature[j]
     return factors
 
 
