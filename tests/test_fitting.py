@@ -325,3 +325,15 @@ rows = np.random.default_rng(0).standard_normal((300_000, 4))
 print("ready", flush=True)
 gaussmix.select(rows, range(4, 9), max_iter=10_000, tol=0.0, n_jobs=2)
 """)
+
+
+def test_random_state_is_checked():
+    with pytest.raises(gaussmix.errors.ParameterError, match="random_state must be None, an integer"):
+        gaussmix.fit([[0.0], [1.0], [2.0]], 1, random_state="a")
+
+
+def test_what_a_fit_says_of_itself():
+    """On one line, with what one looks for first."""
+    fit = gaussmix.fit([[0.0, 1.0], [1.0, 2.0], [3.0, 1.0], [4.0, 4.0]], 1, covariance_type="diag")
+    assert repr(fit.mixture) == "Mixture(n_components=1, n_features=2, covariance_type='diag')"
+    assert repr(fit).startswith(f"Fit({fit.mixture!r}, log_likelihood=") and "converged after" in repr(fit)

@@ -103,7 +103,7 @@ class State:
     plan: Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """What a fit found.
 
@@ -136,6 +136,11 @@ class Fit:
     degenerate: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
     start_log_likelihoods: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        """The outcome on one line."""
+        outcome = f"log_likelihood={self.log_likelihood:.6g}, {self.reason} after {self.n_iter} iterations"
+        return f"Fit({self.mixture!r}, {outcome})"
 
     @property
     def converged(self) -> bool:

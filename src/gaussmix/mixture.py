@@ -19,6 +19,7 @@ from gaussmix import families, kernel
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.families import Family
 from gaussmix.priors import Prior
+from gaussmix.randomness import generator
 from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -33,7 +34,7 @@ SUM_TOLERANCE = 1e-8
 LARGEST_LOG = 690.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mixture:
     """A Gaussian mixture with given parameters.
 
@@ -161,6 +162,12 @@ class Mixture:
         ) and self.__reduce__()[1][3:] == other.__reduce__()[1][3:]
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """What it is, on one line; the parameters are its attributes."""
+        noise = f", noise_weight={self.noise_weight:.4g}" if self.has_noise else ""
+        shape = f"n_components={self.n_components}, n_features={self.n_features}"
+        return f"Mixture({shape}, covariance_type={self.covariance_type!r}{noise})"
 
     # ---- parameters -------------------------------------------------------------------------------------------
 
@@ -314,7 +321,7 @@ class Mixture:
                 "rows of the noise component cannot be drawn: the model knows the volume of its box, not where it lies. "
                 "Sample a mixture of the same means and covariances, with weights / weights.sum() and no noise."
             )
-        rng = np.random.default_rng(random_state)
+        rng = generator(random_state)
         labels = rng.choice(self.n_components, size=n_samples, p=self.weights / self.weights.sum())
         rows = rng.standard_normal((n_samples, self.n_features))
         for k, root in enumerate(np.linalg.cholesky(self.full_covariances)):

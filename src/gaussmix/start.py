@@ -145,7 +145,7 @@ def seeded(
     if blank.has_noise:
         gamma = with_noise(gamma, noisy)
     # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
-    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
+    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=float(weights.mean()))
     return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
 
 
@@ -173,7 +173,7 @@ def from_means(source: Source, means: Array, blank: Mixture, prior: Prior, equal
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
     if blank.has_noise:
         gamma = with_noise(gamma, noisy_rows(points, weights, blank, prior, np.random.default_rng(0)))
-    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=1.0)
+    sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=float(weights.mean()))
     return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
 
 
