@@ -32,6 +32,8 @@ Pairs = NDArray[np.intp]
 STATIONARY = 1e-11
 NEAR = 0.3  # below it Newton's step for all pairs is worth its cost
 MAX_SWEEPS = 200
+# In a loop, where the next M-step goes on from here: only where a component is all but flat are they not enough.
+LOOP_SWEEPS = 25
 TINIEST = float(np.finfo(float).tiny)
 
 # Variances of a correlation matrix: below the first it is flat, below the second it is raised to it.
@@ -72,7 +74,8 @@ def common_orientation(scatter: Array, criterion: Criterion, previous: Array | N
     columns = [_turned(root, start) for start in _starts(scatter, previous)]
     values = [criterion.value(log_volumes(c)) for c in columns]
     chosen = {int(np.argmin(values))} | ({0} if previous is None else set())
-    solved = [_descend(columns[i], criterion) for i in sorted(chosen)]
+    most = MAX_SWEEPS if previous is None else LOOP_SWEEPS
+    solved = [_descend(columns[i], criterion, most) for i in sorted(chosen)]
     lowest = min(solved, key=lambda c: criterion.value(log_volumes(c)))
     orientation, diagonals = lowest[:, -1].T.copy(), squares(lowest)
     reach = (np.sqrt(scatter.diagonal(axis1=1, axis2=2)) @ np.abs(orientation)) ** 2
@@ -91,13 +94,13 @@ def _starts(scatter: Array, previous: Array | None) -> list[Array]:
     return list(np.linalg.eigh(np.stack([pooled, np.tensordot(shares, previous, axes=1)]))[1])
 
 
-def _descend(columns: Array, criterion: Criterion) -> Array:
+def _descend(columns: Array, criterion: Criterion, most: int) -> Array:
     """Sweeps over all pairs, and Newton steps for all of them together, until no pair has a slope left."""
     D = len(columns)
     # A single pair takes Newton's own step: this slope will be its square.
     enough = STATIONARY if D > 2 else STATIONARY**0.5
     exponent = criterion.power * (D // 2) / D
-    for sweep in range(MAX_SWEEPS):
+    for sweep in range(most):
         steepest = 0.0
         for p, q in rounds(D):
             weights = criterion.weights(log_volumes(columns))

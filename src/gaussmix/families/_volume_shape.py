@@ -26,6 +26,9 @@ from gaussmix.families import Array
 # weights (K,) -> the parts Pₖ, one row each (K, D or D²), and their traces (K,).
 Parts = Callable[[Array], tuple[Array, Array]]
 
+# A Newton step this small has left an error of its square.
+SMALL = 1e-6
+
 # Eigenvalues of the scaled Hessian, all within [0, 1], below which a direction is flat.
 FLAT = 1e-13
 
@@ -72,7 +75,7 @@ def precisions(parts: Parts, mass: Array, start: Array | None) -> Array:
     step, rank = _newton_step(shares, traces, target)
     for _ in range(200):
         weights = weights * np.exp(step)
-        if np.ptp(step) < 1e-8:
+        if np.ptp(step) < SMALL:
             return weights
         shares, traces = parts(weights)
         step, remaining = _newton_step(shares, traces, target)
