@@ -180,7 +180,7 @@ def fit_source(
             "use fewer components."
         )
     pseudo_rows = start.data_prior(source, n_components, reg_covar)
-    fields = {"equal_weights": equal_weights, "noise": noise, "hypervolume": hypervolume}
+    fields: dict[str, Any] = {"equal_weights": equal_weights, "noise": noise, "hypervolume": hypervolume}
     fields |= {"prior": prior, "max_condition": max_condition, "n_jobs": n_jobs}
     plan, blank = prepared(source, n_components, covariance_type, pseudo_rows, tol=tol, max_iter=max_iter, **fields)
     given = (weights_init, means_init, covariances_init)

@@ -63,7 +63,8 @@ def components(rows: Array) -> Array:
     centred = rows - rows.mean(axis=0)
     spread = np.sqrt((centred * centred).mean(axis=0))
     centred = centred[:, spread > 0] / spread[spread > 0]
-    _, singular, axes = np.linalg.svd(centred * np.sqrt(len(rows) / max(len(rows) - 1, 1)), full_matrices=False)
+    centred *= np.sqrt(max(len(rows) - 1, 1) / len(rows))  # standard deviations with N - 1, as R has them
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     steep = singular > SINGULAR * singular.max(initial=0.0)
     projected: Array = centred @ axes[steep].T / np.sqrt(singular[steep])
     return projected
@@ -77,14 +78,14 @@ def tree(points: Array, weights: Array | None = None) -> Tree:
     np.minimum.at(first, clusters, np.arange(len(points)))
     order = np.argsort(first)
     clusters = np.argsort(order)[clusters]
-    mass = np.bincount(clusters, weights)
+    mass = np.bincount(clusters, weights).astype(np.float64)
     forest = _Forest(distinct[order], mass)
     merges = [forest.merge() for _ in range(len(distinct) - 1)]
     return Tree(clusters, np.array(merges, dtype=np.int64).reshape(-1, 2))
 
 
 class _Forest:
-    """Clusters not yet merged, in the first `m` places of each array: mass, mean, scatter, and what each merge costs."""
+    """Clusters not yet merged, in the first `m` places of each array, and what each merge costs."""
 
     def __init__(self, points: Array, mass: Array) -> None:
         self.m, self.n_features = points.shape

@@ -1,49 +1,62 @@
 """Choosing: candidates (K, family) become a table of criteria and the best fit.
 
-BIC = −2 L + p ln N (Schwarz 1978), AIC = −2 L + 2 p (Akaike 1974), ICL = BIC − 2 Σ_n w_n ln max_k γ(z_nk)
-(Biernacki, Celeux & Govaert 2000, as mclust computes it). Lower is better in all of them.
+BIC = −2 L + p ln N (Schwarz 1978), AIC = −2 L + 2 p (Akaike 1974); ICL and CV are those of `gaussmix.criteria`.
+Lower is better in all of them, and L never counts a prior.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaussmix import families
-from gaussmix.em import Fit, State
-from gaussmix.errors import DataError, ParameterError, SingularError
-from gaussmix.kernel import thread_count
-from gaussmix.rows import Block, Source, as_source
-from gaussmix.fitting import fit_source
+from gaussmix.cells import SAMPLE_ROWS, STARTING, Cells, extrapolated, fitted_alone
+from gaussmix.criteria import Folds, icl
+from gaussmix.em import Fit
+from gaussmix.errors import DataError, ParameterError
+from gaussmix.fitting import check_settings
+from gaussmix.noise import check_noise
+from gaussmix.rows import ArraySource, Source, as_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CRITERIA = ("bic", "icl", "aic")
+CRITERIA = ("bic", "icl", "aic", "cv")
+# Cells of a sample that go on over all rows.
+POLISHED = 4
+
+Observer = Callable[["Candidate", int], object]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One cell of the table: what was asked for, and the fit or why there is none."""
+    """One cell of the table: what was asked for, and the fit or why there is none.
+
+    A ``provisional`` fit is one to a sample, its L extrapolated to all rows.
+    """
 
     n_components: int
     covariance_type: str
     fit: Fit | None
     icl: float | None
     remark: str
+    cv: float | None = None
+    provisional: bool = False
 
     def criterion(self, name: str) -> float:
         """The criterion's value, lower is better; inf for a failed cell."""
         if self.fit is None:
             return math.inf
-        value = self.icl if name == "icl" else getattr(self.fit, name)
-        return float(value)
+        value: float | None = getattr(self if name in ("icl", "cv") else self.fit, name)
+        return math.inf if value is None else float(value)
+
+    def rank(self, name: str) -> tuple[bool, bool, float]:
+        """Sound ones first, those fitted to all rows before the others, then by the criterion."""
+        return self.fit is None or bool(self.fit.degenerate), self.provisional, self.criterion(name)
 
 
 @dataclass(frozen=True)
@@ -62,10 +75,7 @@ class Selection:
     @property
     def best_candidate(self) -> Candidate:
         """The lowest criterion among sound candidates; among all when none is sound."""
-        return min(
-            self.candidates,
-            key=lambda c: (c.fit is None or bool(c.fit.degenerate), c.criterion(self.criterion)),
-        )
+        return min(self.candidates, key=lambda each: each.rank(self.criterion))
 
     @property
     def best(self) -> Fit:
@@ -76,25 +86,32 @@ class Selection:
 
     @property
     def table(self) -> pa.Table:
-        """One row per candidate: n_components, covariance_type, log_likelihood, n_parameters, bic, aic, icl, n_iter,
-        converged, remark. Criteria are lower-is-better and null where the candidate failed."""
+        """One row per candidate: what was asked for, L, p, criteria, how EM went, and a remark.
+
+        Columns n_components, covariance_type, log_likelihood, n_parameters, bic, aic, icl, cv, n_iter, converged,
+        remark. Criteria are lower-is-better and null where the candidate failed; cv where it is not the criterion.
+        """
         import pyarrow as pa
 
-        def column(read: Callable[[Fit], Any]) -> list[Any]:
-            return [None if c.fit is None else read(c.fit) for c in self.candidates]
+        def column(read: Callable[[Fit], Any], kind: pa.DataType) -> pa.Array:
+            return pa.array([None if each.fit is None else read(each.fit) for each in self.candidates], kind)
+
+        def own(name: str, kind: pa.DataType) -> pa.Array:
+            return pa.array([getattr(each, name) for each in self.candidates], kind)
 
         return pa.table(
             {
-                "n_components": pa.array([c.n_components for c in self.candidates], pa.int64()),
-                "covariance_type": pa.array([c.covariance_type for c in self.candidates], pa.string()),
-                "log_likelihood": pa.array(column(lambda f: f.log_likelihood), pa.float64()),
-                "n_parameters": pa.array(column(lambda f: f.mixture.n_parameters), pa.int64()),
-                "bic": pa.array(column(lambda f: f.bic), pa.float64()),
-                "aic": pa.array(column(lambda f: f.aic), pa.float64()),
-                "icl": pa.array([c.icl for c in self.candidates], pa.float64()),
-                "n_iter": pa.array(column(lambda f: f.n_iter), pa.int64()),
-                "converged": pa.array(column(lambda f: f.converged), pa.bool_()),
-                "remark": pa.array([c.remark for c in self.candidates], pa.string()),
+                "n_components": own("n_components", pa.int64()),
+                "covariance_type": own("covariance_type", pa.string()),
+                "log_likelihood": column(lambda fit: fit.log_likelihood, pa.float64()),
+                "n_parameters": column(lambda fit: fit.mixture.n_parameters, pa.int64()),
+                "bic": column(lambda fit: fit.bic, pa.float64()),
+                "aic": column(lambda fit: fit.aic, pa.float64()),
+                "icl": own("icl", pa.float64()),
+                "cv": own("cv", pa.float64()),
+                "n_iter": column(lambda fit: fit.n_iter, pa.int64()),
+                "converged": column(lambda fit: fit.converged, pa.bool_()),
+                "remark": own("remark", pa.string()),
             }
         )
 
@@ -105,29 +122,34 @@ def select(
     covariance_types: str | Sequence[str] = "all",
     criterion: str = "bic",
     *,
-    random_state: int | None = None,
+    random_state: Any = None,
     n_jobs: int | None = None,
     sample_weight: Any = None,
-    observer: Callable[[Candidate, int], object] | None = None,
+    observer: Observer | None = None,
     **settings: Any,
 ) -> Selection:
     """Fit every combination of K and family, and choose by a criterion.
+
+    Each combination starts from several places, mostly from others that are fitted already, and keeps its best sound
+    solution. With more than 20,000 rows all are fitted to a sample, and the most promising then to all rows.
 
     Parameters
     ----------
     X : array-like (N, D), data frame or source of rows
     n_components : int or iterable of int
     covariance_types : str or sequence of str
-        Family names, or "all".
-    criterion : {"bic", "icl", "aic"}
-    random_state : int, optional
+        Family names, or "all": the fourteen, or with one feature E and V.
+    criterion : {"bic", "icl", "aic", "cv"}
+        "cv" is the mean negative log density of held-out rows, in five parts.
+    random_state : None, int or numpy.random.Generator
     n_jobs : int, optional
-        Candidates fitted at the same time.
+        Threads of a pass over the rows; few rows are visited by one alone. No result depends on it.
     sample_weight : array-like (N,), optional
     observer : callable, optional
         Called with each finished candidate and the number of all.
     **settings
-        Further keywords of `gaussmix.fit`.
+        Further keywords of `gaussmix.fit`. One that says where to start (``init_params``, ``n_init``, ...) is
+        followed: each combination is then fitted by itself.
 
     Returns
     -------
@@ -143,65 +165,100 @@ def select(
     if criterion not in CRITERIA:
         raise ParameterError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}.")
     source = as_source(X, sample_weight)
-    counts = [int(n_components)] if isinstance(n_components, (int, np.integer)) else list(n_components)
-    cells = [(k, name) for name in _family_names(covariance_types, source.n_features) for k in counts]
-    if not cells:
+    counts, names = _counts(n_components), _family_names(covariance_types, source.n_features)
+    if not counts or not names:
         raise ParameterError("nothing to choose from: n_components or covariance_types is empty.")
-    options: dict[str, Any] = {"tol": 1e-5, "reg_covar": 1e-6, "max_iter": 1000, "n_init": 1, "init_params": "kmeans"}
-    options |= settings
-    found: list[Candidate] = []
-    for candidate in _in_parallel(source, cells, random_state, options, thread_count(n_jobs)):
+    contest = _Contest(source, criterion, random_state, {"max_iter": 1000, "n_jobs": n_jobs, **settings})
+    _check(counts[0], names[0], settings)
+    found = []
+    for candidate in contest.candidates(counts, names):
         found.append(candidate)
         if observer is not None:
-            observer(candidate, len(cells))
+            observer(candidate, len(counts) * len(names))
     if all(candidate.fit is None for candidate in found):
         raise DataError(f"no candidate could be fitted: {found[0].remark}")
-    return Selection(tuple(found), criterion)
+    order = {(k, name): (i, k) for i, name in enumerate(names) for k in counts}
+    found.sort(key=lambda each: order[each.n_components, each.covariance_type])
+    return Selection(tuple(contest.polished(found)), criterion)
+
+
+class _Contest:
+    """One selection: the rows, a sample of them where there are many, and how each cell becomes a candidate."""
+
+    def __init__(self, source: Source, criterion: str, random_state: Any, settings: dict[str, Any]) -> None:
+        self.source, self.criterion, self.settings = source, criterion, settings
+        rng = np.random.default_rng(random_state)
+        self.seed = int(rng.integers(2**63))
+        self.alone = any(name in settings for name in STARTING)
+        self.swept = source if self.alone or source.n_rows <= SAMPLE_ROWS else _sample(source, rng)
+        self.cells = self._cells(self.swept)
+        self.folds = Folds(self.swept, SAMPLE_ROWS, self.seed) if criterion == "cv" else None
+
+    def _cells(self, source: Source) -> Cells:
+        apart = (*STARTING, "reg_covar")
+        options = {name: value for name, value in self.settings.items() if name not in apart}
+        return Cells(source, self.settings.get("reg_covar", 1e-6), options)
+
+    def candidates(self, counts: list[int], names: list[str]) -> Iterator[Candidate]:
+        """All of them, as they are found."""
+        if self.alone:
+            settings = {"reg_covar": 1e-6, **self.settings}
+            fits = fitted_alone(self.source, counts, names, self.seed, settings)
+        else:
+            fits = self.cells.swept(counts, names, self.seed)
+        for (k, name), fit in fits:
+            if isinstance(fit, str):
+                yield Candidate(k, name, None, None, fit)
+            else:
+                yield self._candidate(k, name, fit)
+
+    def _candidate(self, k: int, name: str, fit: Fit) -> Candidate:
+        provisional = self.swept is not self.source
+        cv = None if self.folds is None else self.folds.held_out(fit, self.cells.plan(k, name))
+        fit = extrapolated(fit, self.source.weight) if provisional else fit
+        return Candidate(k, name, fit, icl(self.swept, fit), " ".join(fit.remarks), cv, provisional)
+
+    def polished(self, found: list[Candidate]) -> Iterator[Candidate]:
+        """The same candidates, the most promising fitted to all rows where it was a sample so far."""
+        ranked = sorted((each for each in found if each.fit), key=lambda each: each.rank(self.criterion))
+        chosen = {id(each) for each in ranked[:POLISHED]} if self.swept is not self.source else set()
+        cells = self._cells(self.source) if chosen else self.cells
+        for each in found:
+            if id(each) not in chosen or each.fit is None:
+                yield each
+                continue
+            k, name = each.n_components, each.covariance_type
+            fit = cells.polished(k, name, each.fit)
+            yield Candidate(k, name, fit, icl(self.source, fit), " ".join(fit.remarks), each.cv)
+
+
+def _sample(source: Source, rng: np.random.Generator) -> ArraySource:
+    block = source.sample(SAMPLE_ROWS, rng)
+    return ArraySource(block.rows, block.weights, source.feature_names)
+
+
+def _counts(n_components: int | Iterable[int]) -> list[int]:
+    """The numbers of components, each once, from few to many."""
+    given = [n_components] if isinstance(n_components, (int, np.integer)) else list(n_components)
+    for each in given:
+        if not isinstance(each, (int, np.integer)) or isinstance(each, bool) or each < 1:
+            raise ParameterError(f"n_components must be positive integers, got {each!r}.")
+    return sorted({int(each) for each in given})
 
 
 def _family_names(covariance_types: str | Sequence[str], n_features: int) -> list[str]:
-    """mclust's letters of the families that were asked for; one of each that are equal when D = 1."""
-    if covariance_types == "all":
-        return list(families.NAMES) if n_features > 1 else ["E", "V"]
-    wanted = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
-    return list(dict.fromkeys(families.get(name).name for name in wanted))
+    """mclust's letters of the families that were asked for; with one feature E and V, whichever letters follow."""
+    if isinstance(covariance_types, str):
+        wanted = list(families.NAMES) if covariance_types == "all" else [covariance_types]
+    else:
+        wanted = list(covariance_types)
+    names = [families.get(name).name for name in wanted]
+    return list(dict.fromkeys(name[0] if n_features == 1 else name for name in names))
 
 
-def _in_parallel(
-    source: Source, cells: list[tuple[int, str]], random_state: int | None, options: dict[str, Any], n_threads: int
-) -> Iterator[Candidate]:
-    """The candidates in order, fitted side by side; on Ctrl-C those under way end after their pass."""
-    stop = threading.Event()
-
-    def watch(_: State) -> None:
-        if stop.is_set():
-            raise CancelledError
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        pending = [pool.submit(_fitted, source, *cell, random_state, {**options, "observer": watch}) for cell in cells]
-        try:
-            for each in pending:
-                yield each.result()
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _fitted(source: Source, k: int, name: str, random_state: int | None, options: dict[str, Any]) -> Candidate:
-    try:
-        result = fit_source(source, k, covariance_type=name, random_state=random_state, n_jobs=1, **options)
-    except (DataError, SingularError) as error:
-        return Candidate(k, name, None, None, str(error))
-    return Candidate(k, name, result, _icl(source, result), " ".join(result.remarks))
-
-
-def _icl(source: Source, result: Fit) -> float:
-    """BIC − 2 Σ_n w_n ln max_k γ(z_nk)."""
-
-    def entropy(block: Block) -> float:
-        gamma = result.mixture.evaluate(block.rows)[2]
-        assert gamma is not None
-        logs = np.log(gamma.max(axis=1))
-        return float(logs.sum() if block.weights is None else logs @ block.weights)
-
-    return result.bic - 2 * source.fold(entropy)
+def _check(k: int, name: str, settings: dict[str, Any]) -> None:
+    """Refuse settings out of range before anything is fitted."""
+    defaults = {"tol": 1e-5, "reg_covar": 1e-6, "max_iter": 1000, "n_init": 1, "init_params": "kmeans"}
+    checked = [settings.get(each, default) for each, default in defaults.items()]
+    check_settings(k, name, *checked)
+    check_noise(settings.get("noise", False), settings.get("hypervolume"))

@@ -1,0 +1,118 @@
+"""The fits of all cells, components × families, of one source of rows: from the settings of `gaussmix.fit`.
+
+Cells start from one another (`gaussmix.sweep`) unless a setting says where to start; then each is fitted by itself.
+With more rows than `SAMPLE_ROWS` a sample of them is swept, and `polished` goes on from there over all of them. What
+a cell of the sample has for all rows is known before that: its L over n rows is too high by p/2 for having been
+fitted to them (Akaike), so that N rows are expected to reach (L − p/2) N/n + p/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gaussmix import start
+from gaussmix.em import Fit, Plan, Run, State
+from gaussmix.errors import DataError, ParameterError, SingularError
+from gaussmix.fitting import choose, fit_source, prepared, run
+from gaussmix.mixture import Mixture
+from gaussmix.prior_settings import check_prior
+from gaussmix.rows import Source
+from gaussmix.sweep import Cell, Sweep
+
+# More rows than these are sampled first.
+SAMPLE_ROWS = 20_000
+# Criteria are wanted to a twentieth of a unit; no L is iterated beyond 1e-6 nats per row for that.
+NATS = 0.05
+FINEST = 1e-6
+# Settings that say where to start.
+STARTING = ("init_params", "n_init", "weights_init", "means_init", "covariances_init")
+
+
+class Cells:
+    """The cells of a source; ``settings`` are checked keywords of `gaussmix.fitting.prepared`."""
+
+    def __init__(self, source: Source, reg_covar: float, settings: dict[str, Any]) -> None:
+        self.source = source
+        self._pseudo_rows = start.data_prior(source, 1, reg_covar)
+        self._settings = {"tol": max(NATS / source.weight, FINEST), **settings}
+        self._prepared: dict[Cell, tuple[Plan, Mixture]] = {}
+
+    def plan(self, k: int, name: str) -> Plan:
+        """How the cell is fitted."""
+        return self._of(k, name)[0]
+
+    def blank(self, k: int, name: str) -> Mixture:
+        """What it fits, before it is fitted."""
+        return self._of(k, name)[1]
+
+    def swept(
+        self, counts: Sequence[int], names: Sequence[str], seed: int
+    ) -> Iterator[tuple[Cell, Fit | str]]:
+        """The fit of each cell, or why there is none; cells start from one another."""
+        refused = {name: why for name in names if (why := self._refused(name))}
+        admitted = [name for name in names if name not in refused]
+        if not admitted:
+            raise ParameterError(next(iter(refused.values())))
+        sweep = Sweep(self.source, admitted, self.plan, self.blank, seed)
+        for cell in sweep.cells(counts):
+            yield cell, self._chosen(cell, sweep.runs[cell])
+        for name, why in refused.items():
+            yield from (((k, name), why) for k in counts)
+
+    def polished(self, k: int, name: str, found: Fit) -> Fit:
+        """The cell over all rows of this source, from a fit to some of them."""
+        return run(self.source, State((Run(found.mixture),), self.plan(k, name)))
+
+    def _of(self, k: int, name: str) -> tuple[Plan, Mixture]:
+        if (k, name) not in self._prepared:
+            pseudo_rows = replace(self._pseudo_rows, count=self._pseudo_rows.count / k)
+            self._prepared[k, name] = prepared(self.source, k, name, pseudo_rows, **self._settings)
+        return self._prepared[k, name]
+
+    def _refused(self, name: str) -> str:
+        """Why the settings do not go with a family, or nothing."""
+        try:
+            check_prior(name, self._settings.get("prior"), self._settings.get("max_condition"))
+        except ParameterError as error:
+            return str(error)
+        return ""
+
+    def _chosen(self, cell: Cell, runs: list[Run]) -> Fit | str:
+        if cell[0] > self.source.n_rows:
+            return f"n_components={cell[0]} needs at least as many rows, got {self.source.n_rows}."
+        if not runs:
+            return "no start has an M-step: a covariance is singular, and reg_covar=0 leaves it so."
+        try:
+            return choose(State(tuple(runs), self.plan(*cell)), self.source.weight, self.source.feature_names)
+        except SingularError as error:
+            return str(error)
+
+
+def fitted_alone(
+    source: Source, counts: Sequence[int], names: Sequence[str], random_state: Any, settings: dict[str, Any]
+) -> Iterator[tuple[Cell, Fit | str]]:
+    """The fit of each cell by itself, from where the settings say; or why there is none."""
+    defaults = {"tol": 1e-5, "n_init": 1, "init_params": "kmeans"}
+    for name in names:
+        for k in counts:
+            options = {**defaults, **settings, "covariance_type": name, "random_state": random_state}
+            try:
+                yield (k, name), fit_source(source, k, **options)
+            except (DataError, SingularError) as error:
+                yield (k, name), str(error)
+
+
+def extrapolated(found: Fit, weight: float) -> Fit:
+    """What a fit to a sample is expected to be when it is one to rows of total ``weight``."""
+    half = found.mixture.n_parameters / 2
+    expected = (found.log_likelihood - half) * weight / found.weight + half
+    remark = (
+        f"Its log-likelihood and criteria are extrapolated from a sample of {found.weight:,.0f} rows, "
+        "in which others were better."
+    )
+    lower = (expected,)
+    return replace(
+        found, log_likelihoods=lower, objectives=lower, weight=weight, remarks=(*found.remarks, remark)
+    )

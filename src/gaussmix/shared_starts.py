@@ -1,0 +1,133 @@
+"""Starts that all families share: classes of some rows and split components, as sums that each family solves.
+
+A start is `Statistics` whose second moments are as full as any of the families needs; `begun` reduces them to what
+one family accumulates, and takes its M-step. Classes come from the tree of `gaussmix.hierarchical` over at most 2000
+rows (where there is one feature from quantiles, as in mclust) and from k-means. A split puts the two halves of a
+component side by side along its longest axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix import hierarchical, start
+from gaussmix.em import Plan
+from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.noise import LEAST, noisy_rows
+from gaussmix.rows import Block, Source
+from gaussmix.statistics import Statistics
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+# Rows of the tree, which takes the square of them, and principal components that it sees.
+TREE_ROWS = 2000
+TREE_FEATURES = 12
+# Half the distance of the two halves of a split, in standard deviations along the axis.
+SPLIT = 0.7
+
+
+class SharedStarts:
+    """Classes of at most 2000 rows of a source, and their statistics as if they were all the rows.
+
+    Second moments are (K, D, D) if ``dense``, else (K, D). Rows that start as noise, in a ``blank`` that has it, are
+    in no class.
+    """
+
+    def __init__(self, source: Source, plan: Plan, blank: Mixture, dense: bool, seed: int) -> None:
+        self.unit, self.dense, self.seed = np.sqrt(plan.prior.variances), dense, seed
+        self.tree: hierarchical.Tree | None = None
+        block = source.sample(TREE_ROWS, np.random.default_rng(seed))
+        weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+        points = start.standardise(Block(block.rows, weights), plan.prior)
+        noisy = noisy_rows(points, weights, blank, plan.prior, np.random.default_rng(seed))
+        self.rows, self.points, self.weights = block.rows[~noisy], points[~noisy], weights[~noisy]
+        self.share = source.weight / float(weights.sum())
+        self.noise_mass = float(weights[noisy].sum() + LEAST * self.weights.sum()) if blank.has_noise else 0.0
+
+    def classes(self, n_components: int) -> list[Statistics]:
+        """Statistics of hierarchical classes and of those of k-means, without those that have too few."""
+        if n_components == 1:
+            return [self.statistics(np.zeros(len(self.rows), dtype=np.int64))]
+        found = [self.statistics(self.hierarchical(n_components)), self.statistics(self.kmeans(n_components))]
+        return [each for each in found if len(each.mass) == n_components and each.mass.min() > 0]
+
+    def hierarchical(self, n_components: int) -> Labels:
+        """The classes of one tree; quantiles where there is one feature only."""
+        if self.rows.shape[1] == 1:
+            edges = np.quantile(self.rows[:, 0], np.linspace(0, 1, n_components + 1)[1:-1])
+            return np.searchsorted(edges, self.rows[:, 0], side="left")
+        if self.tree is None:
+            components = hierarchical.components(self.rows)[:, :TREE_FEATURES]
+            self.tree = hierarchical.tree(components, self.weights)
+        return self.tree.labels(min(n_components, self.tree.most))
+
+    def kmeans(self, n_components: int) -> Labels:
+        """k-means++ and a few steps of Lloyd, in units of the features' spread."""
+        rng = np.random.default_rng([self.seed, n_components])
+        if n_components > len(self.points):
+            return np.zeros(len(self.points), dtype=np.int64)
+        return start.seed_labels("kmeans", self.points, self.weights, n_components, rng)
+
+    def statistics(self, labels: Labels) -> Statistics:
+        """The sums of the classes about their means."""
+        n_classes, weights = int(labels.max()) + 1, self.weights * self.share
+        mass = np.bincount(labels, weights, n_classes).astype(np.float64)
+
+        def sums(columns: Array) -> Array:
+            return np.stack(
+                [np.bincount(labels, weights * column, n_classes) for column in columns.T], axis=1
+            )
+
+        means = self.rows[0] + sums(self.rows - self.rows[0]) / np.maximum(mass, 1e-300)[:, None]
+        centred = self.rows - means[labels]
+        if self.dense:
+            second = np.stack(
+                [_scatter(centred[labels == k], weights[labels == k]) for k in range(n_classes)]
+            )
+        else:
+            second = sums(centred * centred)
+        first, noise_mass = np.zeros_like(means), self.noise_mass * self.share
+        total = float(mass.sum()) + noise_mass
+        return Statistics(means, mass, first, second, noise_mass, total, len(self.rows), math.nan)
+
+    def splits(self, statistics: Statistics) -> Iterator[Statistics]:
+        """For each component the statistics with it in two halves, its moments preserved."""
+        means, scatter = statistics.scatter()
+        for k, mass in enumerate(statistics.mass):
+            if mass <= 2:
+                continue
+            shift = SPLIT * self._longest(scatter[k] / mass)
+            outer = shift * shift if scatter.ndim == 2 else shift[:, None] * shift
+            halves = np.append(statistics.mass, mass / 2)
+            apart = np.vstack([means, means[k] - shift])
+            second = np.concatenate([scatter, (scatter[k] / 2 - mass / 2 * outer)[None]])
+            halves[k], apart[k], second[k] = mass / 2, means[k] + shift, second[-1]
+            yield replace(statistics, origin=apart, mass=halves, first=np.zeros_like(apart), second=second)
+
+    def _longest(self, covariance: Array) -> Array:
+        """The semi-axis (D,) that is longest in units of the features' spread, in the features' own units."""
+        if covariance.ndim == 1:
+            longest = np.arange(len(covariance)) == (covariance / self.unit**2).argmax()
+            return np.where(longest, np.sqrt(np.maximum(covariance, 0.0)), 0.0)
+        values, vectors = np.linalg.eigh(covariance / self.unit / self.unit[:, None])
+        axis: Array = math.sqrt(max(values[-1], 0.0)) * vectors[:, -1] * self.unit
+        return axis
+
+
+def begun(statistics: Statistics, blank: Mixture, plan: Plan) -> list[Mixture]:
+    """The M-step of shared statistics in the family of ``blank``; empty where it has none."""
+    if statistics.second.ndim == 3:
+        statistics = replace(statistics, second=blank.family.structure.moments(statistics.second))
+    made = m_step(statistics, blank, plan.prior, plan.equal_weights)
+    return [] if isinstance(made, Collapse) else [made]
+
+
+def _scatter(centred: Array, weights: Array) -> Array:
+    scatter: Array = (weights[:, None] * centred).T @ centred
+    return scatter
