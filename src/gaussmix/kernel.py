@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +109,9 @@ def spatial_order(rows: Array, n_threads: int = 1) -> NDArray[np.int32]:
 
 
 def thread_count(n_jobs: int | None = None) -> int:
-    """How many threads a fold may use: ``n_jobs``, or (None, negative) what affinity and OMP_NUM_THREADS leave.
+    """How many threads a fold may use: ``n_jobs``, or (None, negative) what the process may use.
+
+    That is the least of its affinity, its control group's quota and OMP_NUM_THREADS, which joblib sets in its workers.
 
     Raises
     ------
@@ -116,10 +120,20 @@ def thread_count(n_jobs: int | None = None) -> int:
     """
     if n_jobs == 0:
         raise ParameterError("n_jobs must not be 0; None or -1 uses every processor that the process may use.")
-    available = len(os.sched_getaffinity(0))
+    available = min(len(os.sched_getaffinity(0)), _granted())
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:
         available = min(available, int(limit))
     if n_jobs is None or n_jobs == -1:
         return available
     return n_jobs if n_jobs > 0 else max(1, available + 1 + n_jobs)
+
+
+@cache
+def _granted() -> int:
+    """Processors that a container's quota (control groups, version 2) grants, rounded up; many without one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return 1 << 16
