@@ -87,7 +87,7 @@ def _options(
         raise typer.Exit
 
 
-@app.command(epilog="Example: gaussmix fit old_faithful.csv --components 1-6 --covariance VVV,EEE")
+@app.command(epilog="Example: gaussmix fit old_faithful.csv --components 1-6 --covariance all")
 def fit(
     file: Rows,
     components: Annotated[
@@ -100,9 +100,9 @@ def fit(
         str,
         typer.Option(
             metavar="FAMILY,...",
-            help="full, tied, diag, spherical; mclust's EII to VVV; or all fourteen.",
+            help="Of full, tied, diag, spherical, mclust's EII to VVV; or all fourteen.",
         ),
-    ] = "all",
+    ] = "full,tied,diag,spherical",
     criterion: Annotated[
         Criterion, typer.Option(help="What to choose the best candidate by.")
     ] = Criterion.BIC,
