@@ -260,6 +260,14 @@ def test_a_closed_pipe_is_silent(fitted):
     assert done.stderr == b""
 
 
+def test_a_pipe_closed_before_the_text_is_silent(fitted):
+    """The text of a summary, which Rich prints, into a pipe that nobody reads."""
+    folder, _ = fitted
+    command = f"{sys.executable} -m gaussmix show old_faithful.gaussmix.json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, cwd=folder, timeout=60)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = run("fit", "none.csv", cwd=tmp_path, GAUSSMIX_DEBUG="1")
     assert done.returncode == 1
