@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gaussmix.conjugate import ConjugatePrior as ConjugatePrior
     from gaussmix.em import Fit as Fit
+    from gaussmix.estimators import AutoGaussianMixture as AutoGaussianMixture
     from gaussmix.estimators import GaussianMixture as GaussianMixture
     from gaussmix.mixture import Mixture as Mixture
     from gaussmix.fitting import fit as fit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutoGaussianMixture": "estimators",
     "ConjugatePrior": "conjugate",
     "Fit": "em",
     "GaussianMixture": "estimators",
