@@ -27,6 +27,8 @@ Rank = tuple[bool, bool, float]
 # M-steps of a brief run and of a glance.
 BRIEF = 6
 GLANCE = 3
+# Passes after which a run must be sound to go on.
+LEAVING = 12
 # Nats per row below its own at which a neighbour's solution may still become better; nats that make it so.
 SLACK = 0.02
 BETTER = 0.01
@@ -72,7 +74,7 @@ class Sweep:
         starts = [mixture for each in shared for mixture in begun(each, blank, plan)]
         others = self._brief(starts[1:] + self._split(cell), cell, BRIEF)
         ranked = sorted(others, key=lambda run: self._is_sound(run, cell), reverse=True)
-        self.runs[cell] = self._run(starts[:1] + [_of(run) for run in ranked[:1]], plan)
+        self.runs[cell] = self._run(starts[:1] + [_of(run) for run in ranked[:1]], cell, plan)
         self._lend(cell)
 
     def _split(self, cell: Cell) -> list[Mixture]:
@@ -106,7 +108,7 @@ class Sweep:
         enough = own[2] - SLACK * self.source.weight if own[:2] == (True, True) else -math.inf
         if not runs or runs[0].log_likelihoods[-1] < enough:
             return False
-        ended = self._run([_of(runs[0])], plan)
+        ended = self._run([_of(runs[0])], cell, plan)
         self.runs[cell] += ended
         if not ended or self._rank(ended[0], cell) <= (*own[:2], own[2] + BETTER):
             return False
@@ -129,15 +131,28 @@ class Sweep:
     def _brief(self, starts: list[Mixture], cell: Cell, n_steps: int) -> list[Run]:
         """The starts after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
-        runs = self._run(starts, replace(plan, max_iter=min(n_steps, plan.max_iter), memory=0))
+        runs = self._run(starts, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), memory=0))
         return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
 
-    def _run(self, starts: list[Mixture], plan: Plan) -> list[Run]:
-        """A batch through the one loop; those that were evaluated at least once."""
+    def _run(self, starts: list[Mixture], cell: Cell, plan: Plan) -> list[Run]:
+        """A batch through the one loop; those that were evaluated at least once.
+
+        A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there.
+        """
         state = State(tuple(Run(mixture) for mixture in starts), plan)
+        for passes, after in enumerate(em.passes(self.source, state), start=1):
+            state = after
+            if passes == LEAVING:
+                break
+        state = replace(state, runs=tuple(self._ended_if_degenerate(run, cell) for run in state.runs))
         for after in em.passes(self.source, state):
             state = after
         return [run for run in state.runs if run.mixture is not None]
+
+    def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
+        if run.candidate is None or self._is_sound(run, cell):
+            return run
+        return replace(run, candidate=None, reason=em.COLLAPSED)
 
     def _rank(self, run: Run, cell: Cell) -> Rank:
         return run.reason != em.COLLAPSED, self._is_sound(run, cell), run.log_likelihoods[-1]

@@ -33,7 +33,7 @@ STATIONARY = 1e-11
 NEAR = 0.3  # below it Newton's step for all pairs is worth its cost
 MAX_SWEEPS = 200
 # In a loop, where the next M-step goes on from here: only where a component is all but flat are they not enough.
-LOOP_SWEEPS = 25
+LOOP_SWEEPS = 8
 TINIEST = float(np.finfo(float).tiny)
 
 # Variances of a correlation matrix: below the first it is flat, below the second it is raised to it.
