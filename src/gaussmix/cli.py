@@ -38,6 +38,7 @@ class Criterion(StrEnum):
     BIC = "bic"
     ICL = "icl"
     AIC = "aic"
+    CV = "cv"
 
 
 Rows = Annotated[

@@ -125,4 +125,5 @@ def _criteria(each: Candidate) -> Document:
         "bic": fit.bic if fit else None,
         "aic": fit.aic if fit else None,
         "icl": each.icl,
+        "cv": each.cv,
     }

@@ -124,12 +124,12 @@ def _print_candidates(out: Console, document: Document) -> None:
 
 
 def _candidate_line(each: Document, best: float, criterion: str) -> list[str]:
-    difference = each[criterion] - best
+    difference, digits = each[criterion] - best, 4 if criterion == "cv" else 2
     return [
         f"{each['n_components']}",
         each["covariance_type"],
-        f"{each[criterion]:,.2f}",
-        f"{difference:+,.2f}" if difference else "",
+        f"{each[criterion]:,.{digits}f}",
+        f"{difference:+,.{digits}f}" if difference else "",
         f"{each['log_likelihood']:,.2f}",
         f"{each['n_parameters']}{'' if each['converged'] else '  (not converged)'}",
     ]
