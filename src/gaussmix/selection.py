@@ -189,6 +189,7 @@ class _Contest:
         self.source, self.criterion, self.settings = source, criterion, settings
         rng = np.random.default_rng(random_state)
         self.seed = int(rng.integers(2**63))
+        self.given_seed = random_state if isinstance(random_state, (int, np.integer)) else self.seed
         self.alone = any(name in settings for name in STARTING)
         self.swept = source if self.alone or source.n_rows <= SAMPLE_ROWS else _sample(source, rng)
         self.cells = self._cells(self.swept)
@@ -203,7 +204,7 @@ class _Contest:
         """All of them, as they are found."""
         if self.alone:
             settings = {"reg_covar": 1e-6, **self.settings}
-            fits = fitted_alone(self.source, counts, names, self.seed, settings)
+            fits = fitted_alone(self.source, counts, names, self.given_seed, settings)
         else:
             fits = self.cells.swept(counts, names, self.seed)
         for (k, name), fit in fits:
@@ -242,7 +243,7 @@ def _counts(n_components: int | Iterable[int]) -> list[int]:
     given = [n_components] if isinstance(n_components, (int, np.integer)) else list(n_components)
     for each in given:
         if not isinstance(each, (int, np.integer)) or isinstance(each, bool) or each < 1:
-            raise ParameterError(f"n_components must be positive integers, got {each!r}.")
+            raise ParameterError(f"n_components must be a positive integer, or several, got {each!r}.")
     return sorted({int(each) for each in given})
 
 
