@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ def interrupted() -> Any:
 
     def run(code: str, pause: float = 0.5) -> None:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        # Heard even where the tests run in the background, which ignores it.
+        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen([sys.executable, "-c", code], preexec_fn=hear, **pipes) as process:
             try:
                 assert process.stdout.readline() == "ready\n"
                 time.sleep(pause)
