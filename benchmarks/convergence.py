@@ -32,7 +32,9 @@ def objectives(source, first, prior, memory, tol, passes, goal=np.inf):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--families", nargs="+", default=["VVV"])
     parser.add_argument("--problems", type=int, default=COUNT)
     parser.add_argument("--longest", type=int, default=5000, help="passes of plain EM at most")
@@ -60,9 +62,13 @@ def main() -> None:
             shares.append(used / needed)
             apart = (fast[-1] - plain[-1]) / len(rows)
             size = f"{n_components} | {rows.shape[1]}"
-            print(f"| {family} | {index} {kind} | {size} | {needed} | {used} | {shares[-1]:.2f} | {apart:.1e} |")
+            print(
+                f"| {family} | {index} {kind} | {size} | {needed} | {used} | {shares[-1]:.2f} | {apart:.1e} |"
+            )
         if shares:
-            print(f"| {family} | median of {len(shares)} | | | | | {np.median(shares):.2f} | worst {max(shares):.2f} |")
+            print(
+                f"| {family} | median of {len(shares)} | | | | | {np.median(shares):.2f} | worst {max(shares):.2f} |"
+            )
 
 
 if __name__ == "__main__":

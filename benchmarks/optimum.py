@@ -60,7 +60,9 @@ def improve(rows, n_components, best, seconds):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--problems", type=int, default=COUNT)
     parser.add_argument("--improve", type=float, default=0.0, metavar="SECONDS")

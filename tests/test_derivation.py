@@ -834,7 +834,7 @@ def decimals(cells):
 
 
 def test_document_equation_numbers(text):
-    """(1) to (11) are tagged once each, in order; so are the letters; and nothing refers to a number that is missing."""
+    """(1) to (11) are tagged once each, in order; so are the letters; nothing refers to a number that is missing."""
     tags = re.findall(r"\\tag\{(\w+)\}", text)
     assert [t for t in tags if t.isdigit()] == [str(n) for n in range(1, 12)]
     letters = [t for t in tags if not t.isdigit()]

@@ -506,7 +506,7 @@ def test_pruned_pass_equals_the_dense_one(monkeypatch, level, form):
 
 
 def test_pruning_only_where_it_pays():
-    """A crowd far apart is visited in another order than the dense pass; one that overlaps is left to the dense pass."""
+    """A crowd far apart is visited in another order than the dense pass; one that overlaps is not."""
     for spread, dense_bits in ((12.0, False), (0.3, True)):
         rows, *parameters = crowd(128, spread, n_rows=40_000)
         pruned = kernel.fold(rows, None, *parameters, -math.inf, 1, kernel.spatial_order(rows))

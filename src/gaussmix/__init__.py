@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gaussmix.em import Fit as Fit
     from gaussmix.estimators import AutoGaussianMixture as AutoGaussianMixture
     from gaussmix.estimators import GaussianMixture as GaussianMixture
-    from gaussmix.mixture import Mixture as Mixture
     from gaussmix.fitting import fit as fit
+    from gaussmix.mixture import Mixture as Mixture
     from gaussmix.selection import Selection as Selection
     from gaussmix.selection import select as select
     from gaussmix.storage import load as load

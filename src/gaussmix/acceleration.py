@@ -126,7 +126,9 @@ class Memory:
         """With one more pass: θ was made of ``used`` and gave ``folded``."""
         memory = self
         if memory.frame is None or memory.age >= FRAME_AGE:
-            memory = memory._moved(Frame(mixture.means, mixture.whitening, np.maximum(folded.mass, 1e-300)), folded)
+            memory = memory._moved(
+                Frame(mixture.means, mixture.whitening, np.maximum(folded.mass, 1e-300)), folded
+            )
         frame = memory.frame
         assert frame is not None
         start = frame.pack(used)
@@ -228,5 +230,3 @@ def remaining_gain(gains: tuple[float, ...]) -> float:
         return math.inf
     ratio = gains[-1] / gains[-2]
     return gains[-1] * ratio / (1 - ratio)
-
-

@@ -195,5 +195,7 @@ def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:
 def _scale_matrix(values: Any, n_features: int) -> Array:
     matrix = _shaped("scale", values, (n_features, n_features))
     if not np.allclose(matrix, matrix.T, rtol=1e-8) or np.any(np.linalg.eigvalsh(matrix) < 0):
-        raise ParameterError("scale of the conjugate prior must be a covariance: symmetric, no negative eigenvalue.")
+        raise ParameterError(
+            "scale of the conjugate prior must be a covariance: symmetric, no negative eigenvalue."
+        )
     return matrix

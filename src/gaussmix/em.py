@@ -180,7 +180,9 @@ def passes(source: Source, state: State) -> Iterator[State]:
             return _Batch(mixture.fold(*block, n_threads) for mixture in living)
 
         folded = iter(source.fold(step))
-        runs = (run if run.candidate is None else _advance(run, next(folded), state.plan) for run in state.runs)
+        runs = (
+            run if run.candidate is None else _advance(run, next(folded), state.plan) for run in state.runs
+        )
         state = replace(state, runs=tuple(runs))
         yield state
 
@@ -250,7 +252,9 @@ def _next(run: Run, trial: Trial | None, plan: Plan) -> Run:
     assert run.folded is not None and run.mixture is not None
     if trial is not None:
         statistics = proposed(trial, run.folded)
-        candidate = None if statistics is None else m_step(statistics, run.mixture, plan.prior, plan.equal_weights)
+        candidate = (
+            None if statistics is None else m_step(statistics, run.mixture, plan.prior, plan.equal_weights)
+        )
         if isinstance(candidate, Mixture):
             return replace(run, candidate=candidate, used=statistics, trial=trial, n_iter=run.n_iter + 1)
     candidate = m_step(run.folded, run.mixture, plan.prior, plan.equal_weights)

@@ -25,6 +25,7 @@ from gaussmix.mixture import Mixture
 from gaussmix.noise import check_noise, with_component
 from gaussmix.prior_settings import check_prior, prior_for
 from gaussmix.priors import Prior, PseudoRows
+from gaussmix.randomness import generator
 from gaussmix.rows import Source, as_source
 
 Array = NDArray[np.float64]
@@ -182,9 +183,11 @@ def fit_source(
     pseudo_rows = start.data_prior(source, n_components, reg_covar)
     fields: dict[str, Any] = {"equal_weights": equal_weights, "noise": noise, "hypervolume": hypervolume}
     fields |= {"prior": prior, "max_condition": max_condition, "n_jobs": n_jobs}
-    plan, blank = prepared(source, n_components, covariance_type, pseudo_rows, tol=tol, max_iter=max_iter, **fields)
+    plan, blank = prepared(
+        source, n_components, covariance_type, pseudo_rows, tol=tol, max_iter=max_iter, **fields
+    )
     given = (weights_init, means_init, covariances_init)
-    rngs = np.random.default_rng(random_state).spawn(n_init)
+    rngs = generator(random_state).spawn(n_init)
     if isinstance(init_params, str) and means_init is None:
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
@@ -217,7 +220,8 @@ def prepared(
 
 def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
     """Run EM from a state to its end, and choose."""
-    for state in em.passes(source, state):
+    for after in em.passes(source, state):
+        state = after
         if observer is not None:
             observer(state)
     return choose(state, source.weight, source.feature_names)
@@ -242,7 +246,9 @@ def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = 
         n_iter=best.n_iter,
         degenerate=degenerate,
         remarks=_remarks(best, degenerate, prior, weight, feature_names),
-        start_log_likelihoods=tuple(each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended),
+        start_log_likelihoods=tuple(
+            each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended
+        ),
     )
 
 
@@ -280,8 +286,9 @@ def _remarks(
         assert best.mixture is not None
         rows = ", ".join(f"{best.mixture.weights[k] * weight:.3g}" for k in degenerate)
         remarks.append(
-            f"component {', '.join(map(str, degenerate))} is degenerate ({rows} rows, without spread of its own in some "
-            "direction): its likelihood means little. Use fewer components, a simpler covariance_type or more reg_covar."
+            f"component {', '.join(map(str, degenerate))} is degenerate ({rows} rows, without spread of its own in "
+            "some direction): its likelihood means little. "
+            "Use fewer components, a simpler covariance_type or more reg_covar."
         )
     return tuple(remarks)
 
@@ -295,17 +302,24 @@ def _seeded_start(
 
 
 def check_settings(
-    n_components: Any, covariance_type: Any, tol: Any, reg_covar: Any, max_iter: Any, n_init: Any, init_params: Any
+    n_components: Any,
+    covariance_type: Any,
+    tol: Any,
+    reg_covar: Any,
+    max_iter: Any,
+    n_init: Any,
+    init_params: Any,
 ) -> None:
     """Refuse settings out of range, each with its own message."""
     for name, value in (("n_components", n_components), ("max_iter", max_iter), ("n_init", n_init)):
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < (name != "max_iter"):
-            raise ParameterError(f"{name} must be a positive integer, got {value!r}.")
+            allowed = "a positive integer" if name != "max_iter" else "an integer from 0"
+            raise ParameterError(f"{name} must be {allowed}, got {value!r}.")
     for name, value in (("tol", tol), ("reg_covar", reg_covar)):
-        if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+        if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
             raise ParameterError(f"{name} must be a number from 0, got {value!r}.")
     families.get(covariance_type)
     if isinstance(init_params, str) and init_params not in STRATEGIES:
-        raise ParameterError(f"init_params must be one of {', '.join(STRATEGIES)} or an array, got {init_params!r}.")
-
-
+        raise ParameterError(
+            f"init_params must be one of {', '.join(STRATEGIES)} or an array, got {init_params!r}."
+        )

@@ -58,7 +58,9 @@ def admitted(first: Mixture, blank: Mixture, plan: Plan) -> Mixture:
     A start outside of them may have a higher L than any within: the first step would fall, and end the run.
     """
     if first.has_noise and not blank.has_noise:
-        raise ParameterError("init_params is a mixture with a noise component, the fit has none; set noise=True.")
+        raise ParameterError(
+            "init_params is a mixture with a noise component, the fit has none; set noise=True."
+        )
     noise_weight = 0.0
     if blank.has_noise:
         noise_weight = first.noise_weight if first.noise_weight > 0 else LEAST
@@ -84,7 +86,9 @@ def _responsibilities(values: Any, n_rows: int, blank: Mixture) -> Array:
         labels = array.astype(np.int64) if array.dtype.kind in "biuf" else np.full(n_rows, -2)
         if np.any(labels != array) or labels.min() < -blank.has_noise or labels.max() >= n_components:
             hint = " or −1, noise" if blank.has_noise else "; −1 is noise, with noise=True"
-            raise ParameterError(f"labels in init_params must be integers from 0 to {n_components - 1}{hint}.")
+            raise ParameterError(
+                f"labels in init_params must be integers from 0 to {n_components - 1}{hint}."
+            )
         gamma = np.eye(n_components + 1)[labels]
         return gamma if np.any(labels < 0) else _beside_noise(gamma[:, :-1], blank)
     shapes = [(n_rows, n_components), *([(n_rows, n_components + 1)] if blank.has_noise else [])]
@@ -95,7 +99,9 @@ def _responsibilities(values: Any, n_rows: int, blank: Mixture) -> Array:
         )
     gamma = array.astype(np.float64) if array.dtype.kind in "biuf" else np.full(array.shape, np.nan)
     if not np.all(np.isfinite(gamma)) or np.any(gamma < 0) or np.any(np.abs(gamma.sum(axis=1) - 1) > 1e-6):
-        raise ParameterError("responsibilities in init_params must be finite, not negative, and sum to 1 in each row.")
+        raise ParameterError(
+            "responsibilities in init_params must be finite, not negative, and sum to 1 in each row."
+        )
     return gamma if gamma.shape[1] > n_components else _beside_noise(gamma, blank)
 
 

@@ -49,7 +49,18 @@ def fold(
     def sums(single: bool) -> Sums:
         mass, first, second = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
         scalars = _kernel.fold(
-            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, mass, first, second, order
+            rows,
+            row_weights,
+            log_weights,
+            means,
+            whitening,
+            log_noise,
+            n_threads,
+            single,
+            mass,
+            first,
+            second,
+            order,
         )
         return mass, first, second, *scalars
 
@@ -119,7 +130,9 @@ def thread_count(n_jobs: int | None = None) -> int:
         ``n_jobs`` is 0.
     """
     if n_jobs == 0:
-        raise ParameterError("n_jobs must not be 0; None or -1 uses every processor that the process may use.")
+        raise ParameterError(
+            "n_jobs must not be 0; None or -1 uses every processor that the process may use."
+        )
     available = min(len(os.sched_getaffinity(0)), _granted())
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:

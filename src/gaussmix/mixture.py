@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix import families, kernel
-from gaussmix.errors import DataError, ParameterError
+from gaussmix.errors import ParameterError
 from gaussmix.families import Family
 from gaussmix.priors import Prior
 from gaussmix.randomness import generator
@@ -97,7 +97,9 @@ class Mixture:
         checked = _checked_covariances(covariances, family, *checked_means.shape)
         names = None if feature_names is None else tuple(str(name) for name in feature_names)
         if names is not None and len(names) != checked_means.shape[1]:
-            raise ParameterError(f"{len(names)} feature names for {checked_means.shape[1]} features; give one each.")
+            raise ParameterError(
+                f"{len(names)} feature names for {checked_means.shape[1]} features; give one each."
+            )
         self._fill(
             weights=checked_weights,
             means=checked_means,
@@ -142,7 +144,9 @@ class Mixture:
         )
         return mixture
 
-    def with_parameters(self, weights: Array, means: Array, covariances: Array, noise_weight: float) -> Mixture:
+    def with_parameters(
+        self, weights: Array, means: Array, covariances: Array, noise_weight: float
+    ) -> Mixture:
         """Other parameters, unchecked, of the same family, names and noise density."""
         family, density, names = self.covariance_type, self.noise_density, self.feature_names
         return Mixture.unchecked(
@@ -156,10 +160,14 @@ class Mixture:
 
     def __eq__(self, other: object) -> bool:
         """Equal to the last bit, in parameters and names."""
-        return isinstance(other, Mixture) and all(
-            np.array_equal(mine, theirs)
-            for mine, theirs in zip(self.__reduce__()[1][:3], other.__reduce__()[1][:3], strict=True)
-        ) and self.__reduce__()[1][3:] == other.__reduce__()[1][3:]
+        return (
+            isinstance(other, Mixture)
+            and all(
+                np.array_equal(mine, theirs)
+                for mine, theirs in zip(self.__reduce__()[1][:3], other.__reduce__()[1][:3], strict=True)
+            )
+            and self.__reduce__()[1][3:] == other.__reduce__()[1][3:]
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -205,7 +213,11 @@ class Mixture:
     def n_parameters(self) -> int:
         """Free parameters: K − 1 weights, K·D means, the family's covariances; noise adds π_0 and V (mclust)."""
         n_components, n_features = self.means.shape
-        free = (n_components - 1) + n_components * n_features + self.family.n_parameters(n_components, n_features)
+        free = (
+            (n_components - 1)
+            + n_components * n_features
+            + self.family.n_parameters(n_components, n_features)
+        )
         return int(free + 2 * self.has_noise)
 
     @cached_property
@@ -237,7 +249,14 @@ class Mixture:
                 memo["order"] = kernel.spatial_order(rows, n_threads)
             order = memo["order"]
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
-            rows, row_weights, self._log_weights, self.means, self.whitening, self._log_noise, n_threads, order
+            rows,
+            row_weights,
+            self._log_weights,
+            self.means,
+            self.whitening,
+            self._log_noise,
+            n_threads,
+            order,
         )
         return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 
@@ -318,7 +337,7 @@ class Mixture:
             raise ParameterError(f"n_samples must be a positive integer, got {n_samples!r}.")
         if self.has_noise:
             raise ParameterError(
-                "rows of the noise component cannot be drawn: the model knows the volume of its box, not where it lies. "
+                "rows of the noise component cannot be drawn: the model knows its box's volume, not where it lies. "
                 "Sample a mixture of the same means and covariances, with weights / weights.sum() and no noise."
             )
         rng = generator(random_state)
@@ -353,7 +372,9 @@ class Mixture:
             last = self.n_features - 1
             raise ParameterError(f"features must be distinct positions from 0 to {last}, got {index}.")
         if self.has_noise and noise_density is None:
-            raise ParameterError("the noise component's volume over some features is unknown; give noise_density.")
+            raise ParameterError(
+                "the noise component's volume over some features is unknown; give noise_density."
+            )
         return Mixture(
             weights=self.weights,
             means=self.means.take(index, axis=1),
@@ -380,8 +401,10 @@ class Collapse:
     why: str
 
 
-def m_step(statistics: Statistics, previous: Mixture, prior: Prior, equal_weights: bool = False) -> Mixture | Collapse:
-    """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in the family of ``previous``.
+def m_step(
+    statistics: Statistics, previous: Mixture, prior: Prior, equal_weights: bool = False
+) -> Mixture | Collapse:
+    """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in ``previous``'s family.
 
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
@@ -429,7 +452,9 @@ def _checked_weights(values: ArrayLike, noise_weight: float, n_components: int) 
     if len(weights) != n_components:
         raise ParameterError(f"{len(weights)} weights for {n_components} means; give one for each component.")
     if np.any(weights < 0):
-        raise ParameterError(f"weights must not be negative, got {weights.min()} for component {weights.argmin()}.")
+        raise ParameterError(
+            f"weights must not be negative, got {weights.min()} for component {weights.argmin()}."
+        )
     total = float(weights.sum()) + noise_weight
     if abs(total - 1) > SUM_TOLERANCE:
         raise ParameterError(f"weights must sum to 1, their sum is {total:.12g}; divide them by it.")
@@ -471,14 +496,18 @@ def _checked_covariances(values: ArrayLike, family: Family, n_components: int, n
             f"covariances of family {family.name} with {n_components} components and {n_features} features have "
             f"shape {expected}, got {covariances.shape}."
         )
-    if expected[-2:] == (n_features, n_features) and family.structure.moment_shape(n_components, n_features)[1:] == (
+    if expected[-2:] == (n_features, n_features) and family.structure.moment_shape(n_components, n_features)[
+        1:
+    ] == (
         n_features,
         n_features,
     ):
         flipped = np.swapaxes(covariances, -1, -2)
         scale = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
         if np.any(np.abs(covariances - flipped) > 1e-8 * scale[..., :, None] * scale[..., None, :]):
-            raise ParameterError("covariances must be symmetric; average each with its transpose if that is meant.")
+            raise ParameterError(
+                "covariances must be symmetric; average each with its transpose if that is meant."
+            )
     return covariances
 
 

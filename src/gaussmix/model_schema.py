@@ -137,7 +137,9 @@ def _noise(value: Any) -> dict[str, float]:
     if value is None:
         return {}
     if not isinstance(value, dict) or set(value) not in ({"weight", "density"}, {"weight", "log_density"}):
-        raise ModelFileError('noise must be null or an object with "weight" and "density" (or "log_density").')
+        raise ModelFileError(
+            'noise must be null or an object with "weight" and "density" (or "log_density").'
+        )
     numbers = _numbers(list(value.values()), (2,), "noise").tolist()
     return {f"noise_{key}": number for key, number in zip(value, numbers, strict=True)}
 

@@ -19,7 +19,9 @@ NAMES = ("conjugate",)
 
 def check_prior(covariance_type: str, prior: Any, max_condition: Any) -> None:
     """Refuse settings out of range, each with its own message."""
-    if not (prior is None or isinstance(prior, ConjugatePrior) or (isinstance(prior, str) and prior in NAMES)):
+    if not (
+        prior is None or isinstance(prior, ConjugatePrior) or (isinstance(prior, str) and prior in NAMES)
+    ):
         raise ParameterError(f'prior must be None, "conjugate" or a gaussmix.ConjugatePrior, got {prior!r}.')
     if max_condition is None:
         return
@@ -29,7 +31,12 @@ def check_prior(covariance_type: str, prior: Any, max_condition: Any) -> None:
 
 
 def prior_for(
-    source: Source, pseudo_rows: PseudoRows, covariance_type: str, n_components: int, prior: Any, max_condition: Any
+    source: Source,
+    pseudo_rows: PseudoRows,
+    covariance_type: str,
+    n_components: int,
+    prior: Any,
+    max_condition: Any,
 ) -> Prior:
     """The prior of a fit; a conjugate one needs another pass over the rows."""
     found: Prior = pseudo_rows

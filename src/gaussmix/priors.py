@@ -89,7 +89,9 @@ class PseudoRows:
         counts = np.full((len(scatter), len(self.variances)), shared * self.count)
         counts[:, self.constant] = counted.reshape(len(scatter), shared).sum(axis=1, keepdims=True)
         pseudo = counts * self.variances
-        return scatter + (pseudo if scatter.ndim == 2 else pseudo[:, :, None] * np.eye(pseudo.shape[1])), counted
+        return scatter + (
+            pseudo if scatter.ndim == 2 else pseudo[:, :, None] * np.eye(pseudo.shape[1])
+        ), counted
 
     def penalty(self, whitening: Array, n_components: int) -> float:
         """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], from W_k: ln|Σ| = −2 Σ_j ln W_jj and Σ⁻¹ = WᵀW. In nats."""

@@ -55,7 +55,11 @@ def bayes(logs: Array) -> tuple[Array, Array]:
 
 
 def accumulate(
-    rows: Array, row_weights: Array | None, responsibilities: Array, origin: Array, moment_shape: tuple[int, ...]
+    rows: Array,
+    row_weights: Array | None,
+    responsibilities: Array,
+    origin: Array,
+    moment_shape: tuple[int, ...],
 ) -> tuple[Array, Array, Array]:
     """Mass (K,), first (K, D) and second moments (``moment_shape``) of given responsibilities (N, K) about origin."""
     n_components = len(origin)
@@ -88,7 +92,14 @@ def fold(
     weights = np.ones(len(rows)) if row_weights is None else np.asarray(row_weights, dtype=np.float64)
     mass, first, second = accumulate(rows, weights, gamma, means, whitening.shape)
     noise_mass, weight = float(weights @ gamma[:, -1]), float(weights.sum())
-    return mass, first, second, noise_mass, weight, float(np.where(weights > 0, weights * log_density, 0.0).sum())
+    return (
+        mass,
+        first,
+        second,
+        noise_mass,
+        weight,
+        float(np.where(weights > 0, weights * log_density, 0.0).sum()),
+    )
 
 
 def evaluate(

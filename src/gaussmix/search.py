@@ -257,7 +257,9 @@ def merge_groups(
         means[i] += apart[0] * mass[j] / total[0]
         mass[i], moments[i] = total[0], moment[0]
         gamma[:, i] += gamma[:, j]
-        own[i] = mass[i] * (np.log(mass[i]) - 0.5 * log_det(moments[i] / mass[i])) - _entropy(gamma[:, [i]])[0]
+        own[i] = (
+            mass[i] * (np.log(mass[i]) - 0.5 * log_det(moments[i] / mass[i])) - _entropy(gamma[:, [i]])[0]
+        )
         group[group == j] = i
         gain[j, :] = gain[:, j] = -np.inf
         left = np.setdiff1d(np.unique(group), [i])
@@ -274,9 +276,7 @@ def _entropy(gamma: Array) -> Array:
     return sums
 
 
-def _reordered(
-    mixture: Mixture, order: NDArray[np.int64], feature_names: tuple[str, ...] | None
-) -> Mixture:
+def _reordered(mixture: Mixture, order: NDArray[np.int64], feature_names: tuple[str, ...] | None) -> Mixture:
     shared = mixture.covariances.shape == mixture.family.structure.shape(0, mixture.n_features)
     covariances = mixture.covariances if shared else mixture.covariances[order]
     return Mixture.unchecked(

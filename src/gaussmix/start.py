@@ -54,7 +54,9 @@ def standardise(block: Block, prior: Prior) -> Array:
     return standardised
 
 
-def kmeans_plus_plus(points: Array, weights: Array, n_seeds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def kmeans_plus_plus(
+    points: Array, weights: Array, n_seeds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Indices of ``n_seeds`` of the points (n, D), each drawn with probability ∝ weight × squared distance."""
     norms = np.einsum("nd,nd->n", points, points)
 
@@ -165,7 +167,7 @@ def from_responsibilities(
 
 
 def from_means(source: Source, means: Array, blank: Mixture, prior: Prior, equal_weights: bool) -> Mixture:
-    """The first mixture from given ``means`` (K, D): sampled rows go to the nearest, in units of the features' spread."""
+    """The first mixture from given ``means`` (K, D): sampled rows go to the nearest, in units of their spread."""
     block = source.sample(max(SEED_ROWS, 40 * len(means)), np.random.default_rng(0))
     scale = np.sqrt(prior.variances)
     points = (block.rows - means[0]) / scale

@@ -58,7 +58,9 @@ class Statistics:
             The two have different origins; `recentred` moves one.
         """
         if self.origin is not other.origin and not np.array_equal(self.origin, other.origin):
-            raise ValueError("statistics about different origins do not add; move one with .recentred(origin)")
+            raise ValueError(
+                "statistics about different origins do not add; move one with .recentred(origin)"
+            )
         return Statistics(
             origin=self.origin,
             mass=self.mass + other.mass,
@@ -80,7 +82,9 @@ class Statistics:
         else:
             crossed = shift[:, :, None] * first[:, None, :] + self.first[:, :, None] * shift[:, None, :]
             crossed = (crossed + np.swapaxes(crossed, 1, 2)) / 2
-            second = self.second - (crossed if len(self.second) == len(shift) else crossed.sum(0, keepdims=True))
+            second = self.second - (
+                crossed if len(self.second) == len(shift) else crossed.sum(0, keepdims=True)
+            )
         return replace(self, origin=origin, first=first, second=second)
 
     def grouped(self, groups: NDArray[np.int64]) -> Statistics:

@@ -65,7 +65,9 @@ def leave(error: BaseException) -> None:
     from gaussmix.errors import GaussmixError
 
     code = 1
-    if isinstance(error, (BrokenPipeError, SystemExit)):  # the reader has seen enough; Rich makes an exit of that
+    if isinstance(
+        error, (BrokenPipeError, SystemExit)
+    ):  # the reader has seen enough; Rich makes an exit of that
         code = 141
     elif isinstance(error, KeyboardInterrupt):
         code = 130

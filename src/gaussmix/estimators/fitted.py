@@ -88,7 +88,7 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), for each row of ``X`` (N, D): (N, K), or (N, K + 1), noise last."""
+        """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), of each row of ``X`` (N, D): (N, K), or (N, K + 1) with noise."""
         return self._like_rows(*self._evaluate(X, RESPONSIBILITIES))
 
     def score_samples(self, X: Any) -> NDArray[Any]:

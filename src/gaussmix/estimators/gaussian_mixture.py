@@ -29,7 +29,8 @@ class GaussianMixture(FittedMixture):
     """Gaussian mixture, p(x) = Σ_k π_k N(x | μ_k, Σ_k), eq. (1), fitted by EM.
 
     Parameters and methods are those of `sklearn.mixture.GaussianMixture`; what follows
-    ``verbose_interval`` and the wider ``covariance_type``, ``init_params`` and ``random_state`` are additions. N rows, D features, K components.
+    ``verbose_interval`` and the wider ``covariance_type``, ``init_params`` and ``random_state`` are additions.
+    N rows, D features, K components.
 
     Parameters
     ----------

@@ -104,7 +104,9 @@ def as_rows(
 def _plain_rows(X: Any) -> NDArray[Any]:
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         row, column = (int(i) for i in (*np.argwhere(np.ma.getmaskarray(X))[0], 0)[:2])
-        raise DataError(f"X has masked values, the first in row {row}, column {column}; remove or fill in such rows.")
+        raise DataError(
+            f"X has masked values, the first in row {row}, column {column}; remove or fill in such rows."
+        )
     try:
         rows = np.asarray(X)
         if np.iscomplexobj(rows):
@@ -133,7 +135,9 @@ def _frame_rows(
     if missing:
         if len(columns) != len(wanted):
             raise DataError(f"column {missing[0]!r} is missing; the data has {', '.join(columns)}.")
-        raise DataError(f"column {missing[0]!r} is missing; the data has {', '.join(columns)}. Rename the columns.")
+        raise DataError(
+            f"column {missing[0]!r} is missing; the data has {', '.join(columns)}. Rename the columns."
+        )
     position = {name: frame.columns[i] for i, name in enumerate(columns)}
     selected = frame.select([position[name] for name in wanted])
     for name, dtype in zip(wanted, selected.schema.dtypes(), strict=True):
@@ -159,7 +163,9 @@ def check_finite(rows: NDArray[Any], names: Sequence[str] | None, limit: float =
             raise DataError(f"Input X contains NaN: {where}. Remove or fill in rows with missing values.")
         if np.isinf(value):
             raise DataError(f"Input X contains infinity: {where}. Remove or replace such rows.")
-        raise DataError(f"{where} is {value:g}, beyond ±{limit:g}, whose square overflows; rescale the column.")
+        raise DataError(
+            f"{where} is {value:g}, beyond ±{limit:g}, whose square overflows; rescale the column."
+        )
 
 
 def _checked_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
