@@ -259,3 +259,14 @@ def test_orientation_weighs_components_by_precision():
     dense = solved("VVE", np.stack([large, small]), np.array([10.0, 10.0]))
     axes = decompose(dense, "E")[2][0]
     assert np.abs(axes.T @ turn).max(axis=0).min() > 0.999
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_volumes_of_ill_conditioned_scatter(seed):
+    """The common factor of the volumes is flat only up to rounding, which grows with the condition."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((200, 3)) @ np.diag([1.0, 1e-2, 1e-5]) @ rng.standard_normal((3, 3))
+    scatter = np.stack([np.cov(part.T, bias=True) * 100 for part in (rows[::2], rows[1::2])])
+    solved = get("VEE").solve(scatter, np.array([100.0, 100.0]), np.repeat(np.eye(3)[None], 2, axis=0))
+    np.testing.assert_allclose(solved[1] / solved[1, 0, 0], solved[0] / solved[0, 0, 0], rtol=1e-9)
+    assert 0.5 < solved[1, 0, 0] / solved[0, 0, 0] < 2

@@ -28,6 +28,8 @@ Parts = Callable[[Array], tuple[Array, Array]]
 
 # A Newton step this small has left an error of its square.
 SMALL = 1e-6
+# Below this each step is far smaller than the last, unless both are rounding.
+NEAR = 1e-2
 
 # Eigenvalues of the scaled Hessian, all within [0, 1], below which a direction is flat.
 FLAT = 1e-13
@@ -73,9 +75,11 @@ def precisions(parts: Parts, mass: Array, start: Array | None) -> Array:
         weights = _refuse_zero(target) / _refuse_zero(traces)
         shares, traces = parts(weights)
     step, rank = _newton_step(shares, traces, target)
+    reach = np.inf
     for _ in range(200):
         weights = weights * np.exp(step)
-        if np.ptp(step) < SMALL:
+        last, reach = reach, np.ptp(step)
+        if reach < SMALL or last / 2 < reach < NEAR:
             return weights
         shares, traces = parts(weights)
         step, remaining = _newton_step(shares, traces, target)
@@ -90,6 +94,7 @@ def _newton_step(shares: Array, traces: Array, target: Array) -> tuple[Array, in
     scaled = shares * scale[:, None]
     curvature, directions = np.linalg.eigh(np.eye(len(traces)) - scaled @ scaled.T)
     steep = curvature > FLAT
+    steep[0] = False  # the common factor, in which h is flat, whatever rounding says
     directions = directions[:, steep]
     step = scale * (directions @ ((scale * (target - traces)) @ directions / curvature[steep]))
     reach = np.ptp(step)
