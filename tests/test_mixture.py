@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gaussmix import Mixture
+from gaussmix import Mixture, fitting
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.families import ALIASES, NAMES, get
 
@@ -377,3 +377,17 @@ def test_rows_that_are_refused(rows, message):
     for ask in (mixture.log_density, mixture.responsibilities, mixture.classify, mixture.log_likelihood):
         with pytest.raises(DataError, match=message):
             ask(rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decomposition_has_the_factors_of_the_covariances(name, rng):
+    rows = rng.standard_normal((200, 3)) @ rng.standard_normal((3, 3))
+    labels = np.arange(200) % 2
+    mixture = fitting.fit(rows, 2, covariance_type=name, init_params=labels, tol=1.0).mixture
+    volume, shape, orientation = mixture.decomposition
+    built = np.einsum("k,kij,kj,klj->kil", volume, orientation, shape, orientation)
+    np.testing.assert_allclose(built, mixture.full_covariances, atol=1e-9)
+    np.testing.assert_allclose(shape.prod(axis=1), 1.0)
+    for letter, factor in zip(name, mixture.decomposition, strict=True):
+        if letter == "E":
+            np.testing.assert_allclose(factor[0], factor[1], atol=1e-6)

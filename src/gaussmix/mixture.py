@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,14 @@ MANY_ROWS = 4096
 SUM_TOLERANCE = 1e-8
 # |ln V| beyond which 1/V is not kept as a double beside its logarithm.
 LARGEST_LOG = 690.0
+
+
+class Decomposition(NamedTuple):
+    """The factors of covariances: Σ_k = λ_k D_k diag(A_k) D_kᵀ with |A_k| = 1 (Celeux & Govaert 1995)."""
+
+    volume: Array
+    shape: Array
+    orientation: Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -208,6 +216,17 @@ class Mixture:
     def full_covariances(self) -> Array:
         """Σ_k written out, (K, D, D), whatever the family."""
         return _frozen(self.family.structure.dense(self.covariances, *self.means.shape))
+
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """Volume λ_k (K,), shape A_k (K, D) and orientation D_k (K, D, D) of Σ_k = λ_k D_k diag(A_k) D_kᵀ.
+
+        Axes go by decreasing variance; those that all components share by their mean logarithm of it, and where they
+        are the features' own, D_k = I.
+        """
+        from gaussmix.families.decomposition import decompose
+
+        return Decomposition(*map(_frozen, decompose(self.full_covariances, self.family.name[2])))
 
     @property
     def n_parameters(self) -> int:
