@@ -284,10 +284,9 @@ void moments_small(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
     }
 }
 
-// g r for one component; its sums are the mass and the first moment.
+// e_k -> g for one component; its sum is the mass.
 template <class Real>
-void weigh_residuals(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    const Real *high = tile.high(k), *low = tile.low(k);
+void weigh(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
     Vector<Real> mass[width] = {};
     for (int t = 0; t < tile.T; t += width * lanes<Real>)
 #pragma GCC unroll 4
@@ -298,6 +297,13 @@ void weigh_residuals(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
             mass[v] += g;
         }
     sums.mass[k] += sum<Real>((mass[0] + mass[1]) + (mass[2] + mass[3]));
+}
+
+// g and g r for one component; their sums are the mass and the first moment.
+template <class Real>
+void weigh_residuals(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
+    const Real *high = tile.high(k), *low = tile.low(k);
+    weigh(tile, k, e, sums);
     for (int j = 0; j < tile.D; ++j) {
         Vector<Real> first[width] = {};
         for (int t = 0; t < tile.T; t += width * lanes<Real>)
@@ -366,16 +372,7 @@ void moments_full(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
 template <class Real>
 void moments_diagonal(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
     const Real *high = tile.high(k), *low = tile.low(k);
-    Vector<Real> mass[width] = {};
-    for (int t = 0; t < tile.T; t += width * lanes<Real>)
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) {
-            const int at = t + v * lanes<Real>;
-            const Vector<Real> g = load(e + at) * load(tile.scale + at);
-            store(e + at, g);
-            mass[v] += g;
-        }
-    sums.mass[k] += sum<Real>((mass[0] + mass[1]) + (mass[2] + mass[3]));
+    weigh(tile, k, e, sums);
     for (int j = 0; j < tile.D; ++j) {
         Vector<Real> first[width] = {}, second[width] = {};
         for (int t = 0; t < tile.T; t += width * lanes<Real>)
