@@ -68,7 +68,7 @@ def fit(
     covariance_type : str
         mclust's letters, or full, tied, diag, spherical.
     tol : float
-        Stop when the objective gains less than this many nats per row.
+        Nats per row: stop when the last EM step gained less and all that are still to come less than a tenth of it.
     reg_covar : float
         Pseudo-rows of the data's own variances, as a fraction of N/K for each component; 0 switches them off.
     max_iter : int
@@ -76,7 +76,8 @@ def fit(
     n_init : int
         Number of starts; the best result is returned.
     init_params : str or array-like
-        "kmeans", "k-means++", "random", "random_from_data"; labels (N,); responsibilities (N, K); or a `Mixture`.
+        "kmeans", "k-means++", "random", "random_from_data", or "search" (several starts, then split and merge);
+        labels (N,); responsibilities (N, K); or a `Mixture`.
     weights_init, means_init, covariances_init : array-like, optional
         Given parameters, in the shapes of `Mixture`; what is missing comes from the rows nearest to the means.
     equal_weights : bool
@@ -140,11 +141,11 @@ def fit(
         observer=observer,
     )
     for remark in result.remarks:
-        warnings.warn(remark, warning_category(result, remark), stacklevel=2)
+        warnings.warn(remark, warning_category(remark), stacklevel=2)
     return result
 
 
-def warning_category(result: Fit, remark: str) -> type[UserWarning]:
+def warning_category(remark: str) -> type[UserWarning]:
     """The warning class of one of the remarks of a fit."""
     return ConvergenceWarning if remark.startswith("EM did not converge") else DegenerateWarning
 

@@ -161,7 +161,7 @@ class _Search:
             rows=self.sample.n_rows,
             log_likelihood=math.nan,
         )
-        return self._mixture(statistics, blank, mixture)
+        return self._mixture(statistics, blank)
 
     def merged(self, run: Run) -> Mixture:
         """The mixture of a run with pairs of components merged until K are left."""
@@ -177,9 +177,9 @@ class _Search:
             self.blank.n_components,
             run.mixture.family.structure.log_det,
         )
-        return self._mixture(run.folded.grouped(groups), self.blank, run.mixture)
+        return self._mixture(run.folded.grouped(groups), self.blank)
 
-    def _mixture(self, statistics: Statistics, blank: Mixture, fallback: Mixture) -> Mixture:
+    def _mixture(self, statistics: Statistics, blank: Mixture) -> Mixture:
         """The M-step of made-up statistics; a blank start in the rare case that it has none."""
         made = m_step(statistics, blank, self.plan.prior.thinned(1.0, at_least=1e-3))
         return self._seeded(blank) if isinstance(made, Collapse) else made

@@ -161,7 +161,7 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _warn(self) -> None:
         for remark in self.result_.remarks:
-            if fitting.warning_category(self.result_, remark) is errors.ConvergenceWarning:
+            if fitting.warning_category(remark) is errors.ConvergenceWarning:
                 warnings.warn(f"{NOT_CONVERGED} ({remark})", ConvergenceWarning, stacklevel=4)
             else:
                 warnings.warn(remark, errors.DegenerateWarning, stacklevel=4)
