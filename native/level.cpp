@@ -1,6 +1,6 @@
 // One instruction set's copy of the kernel. Compiled once per level with GAUSSMIX_LEVEL (its name) and
 // GAUSSMIX_BYTES (the width of a vector) defined and the compiler's flags for that level; exports only its table.
-#include "tile.hpp"
+#include "visit.hpp"
 
 namespace gaussmix {
 

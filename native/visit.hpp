@@ -1,0 +1,79 @@
+// The pass over a tile of rows: log densities, log-sum-exp, statistics, in one visit. Eq. numbers as in
+// docs/derivation.md. Included once per instruction set; everything has internal linkage.
+//
+//   rows (T, D)  --transpose-->  x (D, T): samples lie in the vector lanes
+//   for each k:  r = x - mu_k,  y = W_k r,  l_k = c_k - |y|^2 / 2            E-step, log of pi_k N(x | mu_k, Sigma_k)
+//   per lane:    m = max l_k,  e_k = exp(l_k - m),  s = sum e_k,  ln p = m + ln s        eqs. (4), (5), (6)
+//   for each k:  g = w e_k / s,  r = x - mu_k,  mass += g,  first += g r,  second += g r r^T   eqs. (7), (8)
+#pragma once
+#include "bayes.hpp"
+#include "moments.hpp"
+#include "prune.hpp"
+
+namespace {
+
+// Returns the work in thirds of a dense component's: one for its densities, two for the rest if it is kept; far below
+// zero when the visit is to end.
+template <class Real>
+std::int64_t e_step(Tile<Real>& tile, const Watch& watch, bool summing, std::int64_t* label) {
+    choose_active(tile);
+    const int evaluated = tile.used;
+    for (int a = 0; a < tile.used; ++a) {
+        if (!watch.go_on(watch.self)) return std::numeric_limits<std::int64_t>::min();
+        distances(tile, tile.active[a], tile.slot(a));
+    }
+    if (tile.c.reach < std::numeric_limits<double>::infinity()) drop_unlikely(tile);
+    for (int t = 0; t < tile.T; ++t) tile.slot(tile.used)[t] = Real(tile.c.log_noise);
+    if (summing) bayes<Real, false>(tile, label);
+    else bayes<Real, true>(tile, label);
+    return evaluated + 2 * tile.used;
+}
+
+template <class Real>
+bool add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watch& watch, Sums& sums) {
+    for (int t = 0; t < tile.filled; ++t) {
+        const double w = rows.weights ? rows.weights[rows.order ? rows.order[begin + t] : begin + t] : 1.0;
+        sums.weight += w;
+        if (w > 0) sums.log_likelihood += w * tile.log_density[t];
+    }
+    if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
+        for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.used)[t]) * tile.scale[t];
+    for (int a = 0; a < tile.used; ++a) {
+        if (!watch.go_on(watch.self)) return false;
+        moments(tile, tile.active[a], tile.slot(a), sums);
+    }
+    return true;
+}
+
+template <class Real>
+void write_outputs(const Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
+    const int columns = tile.K + 1;
+    const bool noise = tile.c.log_noise > -std::numeric_limits<double>::infinity();
+    if (out.log_density)
+        for (int t = 0; t < tile.filled; ++t) out.log_density[begin + t] = tile.log_density[t];
+    if (out.responsibilities)
+        for (int t = 0; t < tile.filled; ++t) {
+            double* row = out.responsibilities + (begin + t) * columns;
+            for (int a = 0; a < tile.K; ++a) row[a] = double(tile.slot(a)[t]) * tile.scale[t];
+            row[tile.K] = noise ? double(tile.slot(tile.K)[t]) * tile.scale[t] : 0.0;
+        }
+}
+
+template <class Real>
+std::int64_t visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
+                   const Watch& watch, Sums* sums, const Outputs* outputs) {
+    Tile<Real> tile(c, workspace);
+    std::int64_t work = 0;
+    for (; begin < end; begin += tile.T) {
+        tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
+        if (rows.single) transpose<Real, float>(tile, rows, begin);
+        else transpose<Real, double>(tile, rows, begin);
+        work += e_step(tile, watch, outputs == nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
+        if (work < 0) return work;
+        if (outputs) write_outputs(tile, begin, *outputs);
+        if (sums && !add_sums(tile, rows, begin, watch, *sums)) return -1;
+    }
+    return work;
+}
+
+}  // namespace
