@@ -49,7 +49,7 @@ wheel: $(DEV) ## the source distribution, and the wheel built from it, in dist/
 system-packages: ## what the tests want from the system (apt; the only target that needs root)
 	$(SUDO) apt-get update
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		g++ python3-dev python3-venv chromium qemu-user
+		g++ python3-dev python3-venv chromium qemu-user g++-aarch64-linux-gnu libc6-dev-arm64-cross
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -14,17 +14,10 @@
 #include <tuple>
 
 #include "driver.hpp"
+#include "levels.hpp"
 #include "order.hpp"
 
 namespace nb = nanobind;
-
-namespace gaussmix {
-extern const Level level_baseline;
-#ifdef GAUSSMIX_X86
-extern const Level level_avx2;
-extern const Level level_avx512;
-#endif
-}  // namespace gaussmix
 
 namespace {
 
@@ -36,24 +29,12 @@ using InOrder = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<1>, nb::c_co
 using OutOrder = nb::ndarray<std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-// The levels that this machine can run, the widest last.
-std::vector<const Level*> available() {
-    std::vector<const Level*> levels{&level_baseline};
-#ifdef GAUSSMIX_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&level_avx2);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        levels.push_back(&level_avx512);
-#endif
-    return levels;
-}
-
 // The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest.
 const Level& chosen() {
     const char* wish = std::getenv("GAUSSMIX_SIMD");
     const Level* best = nullptr;
     std::string names;
-    for (const Level* level : available()) {
+    for (const Level* level : available_levels()) {
         names += std::string(names.empty() ? "" : ", ") + level->name;
         if (!wish || !*wish || std::string(wish) == level->name) best = level;
     }
@@ -197,7 +178,7 @@ NB_MODULE(_kernel, m) {
           "Fills order with an order of the rows whose runs of `leaf` are compact in space.");
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
-        for (const Level* level : available()) names.emplace_back(level->name);
+        for (const Level* level : available_levels()) names.emplace_back(level->name);
         return names;
     }, "The instruction sets that this machine can run.");
     m.def("instruction_set", [] { return std::string(chosen().name); }, "The one in use; GAUSSMIX_SIMD forces one.");

@@ -1,0 +1,34 @@
+// The copies of the kernel that were compiled, and which of them this machine can run.
+// For translation units without flags of an instruction set only: it holds functions.
+#pragma once
+#include <vector>
+
+#include "problem.hpp"
+
+namespace gaussmix {
+
+#if defined(__x86_64__)
+extern const Level level_baseline, level_avx2, level_avx512;
+#elif defined(__aarch64__)
+extern const Level level_neon;
+#else
+extern const Level level_baseline;
+#endif
+
+// The widest last.
+inline std::vector<const Level*> available_levels() {
+#if defined(__x86_64__)
+    std::vector<const Level*> levels{&level_baseline};
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&level_avx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        levels.push_back(&level_avx512);
+    return levels;
+#elif defined(__aarch64__)
+    return {&level_neon};  // every 64-bit ARM has it
+#else
+    return {&level_baseline};
+#endif
+}
+
+}  // namespace gaussmix

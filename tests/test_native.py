@@ -1,0 +1,64 @@
+"""The kernel without Python: tests/native/levels.cpp for this machine, and for an emulated 64-bit ARM with NEON."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gaussmix import _kernel
+
+ROOT = Path(__file__).parents[1]
+NATIVE = ROOT / "native"
+
+
+def levels() -> dict[str, list[str]]:
+    """The compiler's flags for each instruction set, as CMakeLists.txt has them."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    common = re.search(r"PRIVATE (-ffp-contract\S+.*?) \$", text).group(1).split()
+    return {
+        name: [*common, f"-DGAUSSMIX_LEVEL={name}", f"-DGAUSSMIX_BYTES={size}", *flags.split()]
+        for name, size, flags in re.findall(r"add_level\((\w+) (\d+)(.*?)\)", text)
+    }
+
+
+def compiled(compiler: str, names: list[str], folder: Path, *link: str) -> Path:
+    """The program with these instruction sets."""
+
+    def compile(source: Path, output: Path, *flags: str) -> Path:
+        command = [compiler, "-std=c++20", "-DNDEBUG", f"-I{NATIVE}", *flags, str(source), "-o", str(output)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return output
+
+    flags = levels()
+    objects = [
+        compile(NATIVE / "level.cpp", folder / f"{name}.o", "-O3", "-c", *flags[name]) for name in names
+    ]
+    program = ROOT / "tests" / "native" / "levels.cpp"
+    return compile(program, folder / "levels", "-O1", "-Wall", *map(str, objects), "-pthread", *link)
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("error") > 80
+
+
+def test_instruction_sets_of_this_machine(tmp_path):
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler is installed")
+    built = [name for name in levels() if (name == "neon") == (_kernel.instruction_sets() == ["neon"])]
+    run(str(compiled(compiler, built, tmp_path)), *_kernel.instruction_sets())
+
+
+@pytest.mark.qemu
+def test_neon(tmp_path):
+    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None:
+        pytest.skip("aarch64-linux-gnu-g++ or qemu-aarch64 is not installed")
+    run(emulator, str(compiled(compiler, ["neon"], tmp_path, "-static")), "neon")
