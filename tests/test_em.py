@@ -138,6 +138,22 @@ def test_converged_means_that_little_is_left(memory):
             assert end.objectives[-1] - run.objectives[-1] < tol * source.weight
 
 
+def test_one_small_gain_is_no_end():
+    """From a start on a slope so gentle that one step gains less than tol, EM goes on to where little is left."""
+    source = ArraySource(overlapping(4, n_rows=400))
+    slow = state_of(source, [("VVV", 1)], tol=0.0, max_iter=3000, memory=0)
+    top = em.final(source, slow)
+    for state in em.passes(source, slow):
+        run, tol = state.runs[0], 1e-3
+        assert run.candidate is not None, "EM was never slow"
+        left = (top.runs[0].objectives[-1] - run.objectives[-1]) / source.weight
+        if run.gains and run.gains[-1] < tol * source.weight and left > 5 * tol:
+            break
+    again = em.final(source, State((Run(run.mixture),), Plan(slow.plan.prior, tol, 3000, memory=0))).runs[0]
+    assert again.n_iter > 2
+    assert again.objectives[-1] > top.runs[0].objectives[-1] - 0.2 * tol * source.weight
+
+
 def test_acceleration_reaches_the_same_top_in_fewer_passes():
     fewer = 0
     for seed in range(6):

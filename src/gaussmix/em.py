@@ -213,7 +213,8 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
         log_likelihoods=(*run.log_likelihoods, statistics.log_likelihood),
         objectives=(*run.objectives, objective),
         folded=statistics,
-        gains=(*run.gains, gain)[-2:] if run.trial is None else (),
+        # The first pass gains nothing: there is no objective before it.
+        gains=(*run.gains, gain)[-2:] if run.trial is None and run.objectives else (),
         memory=memory,
     )
     if _converged(run, plan, statistics.weight):
@@ -229,7 +230,9 @@ def _converged(run: Run, plan: Plan, weight: float) -> bool:
     """Whether the last plain EM step gained less than tol, and those to come less than a tenth of it."""
     if not run.gains or run.gains[-1] > max(plan.tol * weight, _rounding(run)):
         return False
-    return run.gains[-1] <= _rounding(run) or remaining_gain(run.gains) < 0.1 * plan.tol * weight
+    if run.gains[-1] <= _rounding(run) or plan.max_iter == 1:  # of one step in all, one gain is all there is
+        return True
+    return remaining_gain(run.gains) < 0.1 * plan.tol * weight
 
 
 def _rounding(run: Run) -> float:
