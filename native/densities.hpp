@@ -1,117 +1,132 @@
-// E-step: l_k = ln(pi_k N(x | mu_k, Sigma_k)) of one component for every row of a tile, eq. (4).
+// E-step: l_k = ln(pi_k N(x | mu_k, Sigma_k)) of one component for the rows of a tile, eq. (4).
 #pragma once
 #include "tile.hpp"
 
 namespace {
 
-template <class Real>
-void form_residuals(const Tile<Real>& tile, int k) {
-    const Real *high = tile.high(k), *low = tile.low(k);
-    for (int j = 0; j < tile.D; ++j)
-        for (int t = 0; t < tile.T; t += lanes<Real>)
-            store(tile.residual + j * tile.T + t, minus(load(tile.x + j * tile.T + t), high[j], low[j]));
-}
-
-// All of a small triangle in registers.
-template <class Real, int D>
-void distances_small(const Tile<Real>& tile, int k, Real constant, Real* out) {
+// All of a small triangle or diagonal in registers.
+template <class Real, int D, bool Diagonal>
+void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
+    constexpr int unroll = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
     const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
-    for (int t = 0; t < tile.T; t += lanes<Real>) {
-        Vector<Real> r[D], total{};
+    for (; begin < end; begin += P)
+        for (int v = 0; v < P; v += unroll * L) {
+            reread(high), reread(low), reread(root);
+            const Real* x = tile.feature(0, begin) + v;
+            Vector<Real> r[D][unroll], total[unroll] = {};
+#pragma GCC unroll 8
+            for (int i = 0; i < D; ++i) {
+                Vector<Real> y[unroll];
 #pragma GCC unroll 4
-        for (int j = 0; j < D; ++j) r[j] = minus(load(tile.x + j * tile.T + t), high[j], low[j]);
+                for (int u = 0; u < unroll; ++u) r[i][u] = minus(load(x + i * P + u * L), high[i], low[i]);
+                const Real* w = root + (Diagonal ? i : i * (i + 1) / 2);
+#pragma GCC unroll 8
+                for (int j = Diagonal ? i : 0; j <= i; ++j, ++w)
 #pragma GCC unroll 4
-        for (int i = 0; i < D; ++i) {
-            Vector<Real> y = r[0] * root[i * (i + 1) / 2];
+                    for (int u = 0; u < unroll; ++u) y[u] = Diagonal || j == 0 ? r[j][u] * *w : y[u] + r[j][u] * *w;
 #pragma GCC unroll 4
-            for (int j = 1; j <= i; ++j) y += r[j] * root[i * (i + 1) / 2 + j];
-            total += y * y;
+                for (int u = 0; u < unroll; ++u) total[u] += y[u] * y[u];
+            }
+#pragma GCC unroll 4
+            for (int u = 0; u < unroll; ++u) store(out + begin + v + u * L, constant - Real(0.5) * total[u]);
         }
-        store(out + t, constant - Real(0.5) * total);
-    }
 }
 
-// y = W r for `Height` rows of the triangle from row i on and `width` vectors of lanes; adds |y|^2 to total.
+// y = W r for `Height` rows of the triangle from row i on and one panel; adds |y|^2 to total.
 //
 //            r_0 r_1 ...                      width x lanes samples
 //   W row i    * *  . . . .  +---+---+---+---+
 //   W row i+1  * *  *        | accumulators  |  Height x width of them
 //   W row i+2  * *  * *      +---+---+---+---+
 template <class Real, int Height>
-inline void whiten_rows(const Real* root, const Real* residual, int i, int T, Vector<Real>* total) {
+inline void whiten_rows(const Real* root, const Real* residual, int i, Vector<Real>* total) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
     Vector<Real> y[Height][width] = {};
     const Real* w[Height];
     for (int h = 0; h < Height; ++h) w[h] = root + (i + h) * (i + h + 1) / 2;
     for (int j = 0; j <= i; ++j) {
+        Vector<Real> r[width];
 #pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) {
-            const Vector<Real> r = load(residual + j * T + v * lanes<Real>);
+        for (int v = 0; v < width; ++v) r[v] = load(residual + j * P + v * L);
+#pragma GCC unroll 8
+        for (int h = 0; h < Height; ++h)
 #pragma GCC unroll 4
-            for (int h = 0; h < Height; ++h) y[h][v] += r * w[h][j];
-        }
+            for (int v = 0; v < width; ++v) y[h][v] += r[v] * w[h][j];
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int g = 1; g < Height; ++g) {  // the corner above the diagonal is left out
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) {
-            const Vector<Real> r = load(residual + (i + g) * T + v * lanes<Real>);
-#pragma GCC unroll 4
+            const Vector<Real> r = load(residual + (i + g) * P + v * L);
+#pragma GCC unroll 8
             for (int h = g; h < Height; ++h) y[h][v] += r * w[h][i + g];
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int h = 0; h < Height; ++h)
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) total[v] += y[h][v] * y[h][v];
 }
 
-template <class Real>
-void distances_full(const Tile<Real>& tile, int k, Real constant, Real* out) {
-    form_residuals(tile, k);
-    const Real* root = tile.root(k);
-    for (int t = 0; t < tile.T; t += width * lanes<Real>) {
-        Vector<Real> total[width] = {};
-        const Real* r = tile.residual + t;
-        int i = 0;
-        for (; i + height <= tile.D; i += height) whiten_rows<Real, height>(root, r, i, tile.T, total);
-        switch (tile.D - i) {
-            case 1: whiten_rows<Real, 1>(root, r, i, tile.T, total); break;
-            case 2: whiten_rows<Real, 2>(root, r, i, tile.T, total); break;
-            case 3: whiten_rows<Real, 3>(root, r, i, tile.T, total); break;
-        }
-        for (int v = 0; v < width; ++v)
-            store(out + t + v * lanes<Real>, constant - Real(0.5) * total[v]);
+// The last rows of the triangle, fewer than `Height`.
+template <class Real, int Height>
+inline void whiten_last(const Real* root, const Real* residual, int i, int rows, Vector<Real>* total) {
+    if constexpr (Height > 1) {
+        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, residual, i, total);
+        else whiten_last<Real, Height - 1>(root, residual, i, rows, total);
     }
 }
 
 template <class Real>
-void distances_diagonal(const Tile<Real>& tile, int k, Real constant, Real* out) {
+void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
     const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
-    for (int t = 0; t < tile.T; t += width * lanes<Real>) {
+    Real* residual = tile.residual;
+    const int D = tile.D;
+    for (; begin < end; begin += P) {
+        const Real* x = tile.feature(0, begin);
+        for (int j = 0; j < D; ++j)
+#pragma GCC unroll 4
+            for (int v = 0; v < P; v += L) store(residual + j * P + v, minus(load(x + j * P + v), high[j], low[j]));
         Vector<Real> total[width] = {};
-        for (int j = 0; j < tile.D; ++j)
+        int i = 0;
+        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, residual, i, total);
+        whiten_last<Real, height>(root, residual, i, D - i, total);
+        for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
+    }
+}
+
+template <class Real>
+void distances_diagonal(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    const int D = tile.D;
+    for (; begin < end; begin += P) {
+        const Real* x = tile.feature(0, begin);
+        Vector<Real> total[width] = {};
+        for (int j = 0; j < D; ++j)
 #pragma GCC unroll 4
             for (int v = 0; v < width; ++v) {
-                const Vector<Real> x = load(tile.x + j * tile.T + t + v * lanes<Real>);
-                const Vector<Real> y = minus(x, high[j], low[j]) * root[j];
+                const Vector<Real> y = minus(load(x + j * P + v * L), high[j], low[j]) * root[j];
                 total[v] += y * y;
             }
-        for (int v = 0; v < width; ++v)
-            store(out + t + v * lanes<Real>, constant - Real(0.5) * total[v]);
+        for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
     }
 }
 
-// l_k of one component for the whole tile.
-template <class Real>
-void distances(const Tile<Real>& tile, int k, Real* out) {
+// l_k of one component for rows [begin, end), whole panels; `out` (T).
+template <class Real, int D = 1>
+void distances(const Tile<Real>& tile, int k, int begin, int end, Real* out) {
     const Real constant = Real(tile.c.constant[k]);
-    if (tile.c.diagonal) return distances_diagonal(tile, k, constant, out);
-    switch (tile.D) {
-        case 1: return distances_small<Real, 1>(tile, k, constant, out);
-        case 2: return distances_small<Real, 2>(tile, k, constant, out);
-        case 3: return distances_small<Real, 3>(tile, k, constant, out);
-        case 4: return distances_small<Real, 4>(tile, k, constant, out);
-        default: return distances_full(tile, k, constant, out);
+    if (tile.D == D) {
+        if (tile.c.diagonal) distances_small<Real, D, true>(tile, k, begin, end, constant, out);
+        else distances_small<Real, D, false>(tile, k, begin, end, constant, out);
+    } else if constexpr (D < small) {
+        distances<Real, D + 1>(tile, k, begin, end, out);
+    } else if (tile.c.diagonal) {
+        distances_diagonal(tile, k, begin, end, constant, out);
+    } else {
+        distances_full(tile, k, begin, end, constant, out);
     }
 }
 

@@ -4,151 +4,229 @@
 
 namespace {
 
-template <class Real, int D>
-void moments_small(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    constexpr int unroll = D == 1 ? 4 : D == 2 ? 2 : 1, pairs = D * (D + 1) / 2;
+// to[0..count) += v, in double.
+template <class Real>
+inline void add_to(double* to, Vector<Real> v, int count = lanes<Real>) {
+    for (int i = 0; i < lanes<Real> && i < count; ++i) to[i] += v[i];
+}
+
+// ---- few features: samples in the lanes, all sums in registers ------------------------------------------------------
+
+// Rows [From, To) of the second moment, with their first moments; the mass if From is 0.
+template <class Real, int D, bool Diagonal, int From, int To>
+inline void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
+    constexpr int unroll = D == 1 ? 4 : D == 2 ? 2 : 1, L = lanes<Real>, P = panel_rows<Real>, rows = To - From;
     const Real *high = tile.high(k), *low = tile.low(k);
-    Vector<Real> mass[unroll] = {}, first[unroll][D] = {}, second[unroll][pairs] = {};
-    for (int t = 0; t < tile.T; t += unroll * lanes<Real>)
+    Vector<Real> mass[unroll] = {}, first[unroll][rows] = {}, second[unroll][rows][To] = {};
+    for (int t = 0; t < tile.T; t += P)
+        for (int v = 0; v < P; v += unroll * L)
 #pragma GCC unroll 4
-        for (int u = 0; u < unroll; ++u) {
-            const int at = t + u * lanes<Real>;
-            const Vector<Real> g = load(e + at) * load(tile.scale + at);
-            Vector<Real> r[D];
-            mass[u] += g;
-#pragma GCC unroll 4
-            for (int i = 0; i < D; ++i) {
-                r[i] = minus(load(tile.x + i * tile.T + at), high[i], low[i]);
-                const Vector<Real> gr = g * r[i];
-                first[u][i] += gr;
-#pragma GCC unroll 4
-                for (int j = 0; j <= i; ++j) second[u][i * (i + 1) / 2 + j] += gr * r[j];
+            for (int u = 0; u < unroll; ++u) {
+                const int at = t + v + u * L;
+                const Real* x = tile.feature(0, t) + v + u * L;
+                reread(high), reread(low);
+                const Vector<Real> g = load(e + at) * load(tile.scale + at);
+                if constexpr (From == 0) mass[u] += g;
+                Vector<Real> gr[rows];
+#pragma GCC unroll 8
+                for (int j = To - 1; j >= (Diagonal ? From : 0); --j) {
+                    const Vector<Real> r = minus(load(x + j * P), high[j], low[j]);
+                    if (j >= From) {
+                        gr[j - From] = g * r;
+                        first[u][j - From] += gr[j - From];
+                    }
+#pragma GCC unroll 8
+                    for (int i = 0; i < rows; ++i)
+                        if (Diagonal ? j == From + i : j <= From + i) second[u][i][j] += gr[i] * r;
+                }
             }
-        }
-    double* to = sums.second + (tile.c.shared ? 0 : k) * D * D;
+    double* to = sums.second + (tile.c.shared ? 0 : k) * D * (Diagonal ? 1 : D);
     for (int u = 0; u < unroll; ++u) {
-        sums.mass[k] += sum<Real>(mass[u]);
-        for (int i = 0; i < D; ++i) {
-            sums.first[k * D + i] += sum<Real>(first[u][i]);
-            for (int j = 0; j <= i; ++j) to[i * D + j] += sum<Real>(second[u][i * (i + 1) / 2 + j]);
+        if constexpr (From == 0) sums.mass[k] += sum<Real>(mass[u]);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; ++i) {
+            sums.first[k * D + From + i] += sum<Real>(first[u][i]);
+            if constexpr (Diagonal) to[From + i] += sum<Real>(second[u][i][From + i]);
+            else
+#pragma GCC unroll 8
+                for (int j = 0; j <= From + i; ++j) to[(From + i) * D + j] += sum<Real>(second[u][i][j]);
         }
     }
 }
 
-// e_k -> g for one component; its sum is the mass.
-template <class Real>
+template <class Real, int D, bool Diagonal>
+void moments_small(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
+    // Beyond five features a triangle and its operands take more than 32 registers: two visits.
+    constexpr int cut = Diagonal || D <= 5 ? D : D <= 7 ? 4 : 5;
+    moments_rows<Real, D, Diagonal, 0, cut>(tile, k, e, sums);
+    if constexpr (cut < D) moments_rows<Real, D, Diagonal, cut, D>(tile, k, e, sums);
+}
+
+// ---- more features: strips ------------------------------------------------------------------------------------------
+
+// e_k -> g, or its square root; the sum of g is the mass.
+template <class Real, bool Root>
 void weigh(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
+    constexpr int L = lanes<Real>;
+    const Real* scale = tile.scale;
     Vector<Real> mass[width] = {};
-    for (int t = 0; t < tile.T; t += width * lanes<Real>)
+    for (int t = 0; t < tile.T; t += panel_rows<Real>)
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) {
-            const int at = t + v * lanes<Real>;
-            const Vector<Real> g = load(e + at) * load(tile.scale + at);
-            store(e + at, g);
+            const Vector<Real> g = load(e + t + v * L) * load(scale + t + v * L);
+            store(e + t + v * L, Root ? square_root<Real>(g) : g);
             mass[v] += g;
         }
     sums.mass[k] += sum<Real>((mass[0] + mass[1]) + (mass[2] + mass[3]));
 }
 
-// g and g r for one component; their sums are the mass and the first moment.
+// mu_k, filled up with zeros to whole strips.
 template <class Real>
-void weigh_residuals(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    const Real *high = tile.high(k), *low = tile.low(k);
-    weigh(tile, k, e, sums);
-    for (int j = 0; j < tile.D; ++j) {
-        Vector<Real> first[width] = {};
-        for (int t = 0; t < tile.T; t += width * lanes<Real>)
-#pragma GCC unroll 4
-            for (int v = 0; v < width; ++v) {
-                const int at = t + v * lanes<Real>;
-                const Vector<Real> r = minus(load(tile.x + j * tile.T + at), high[j], low[j]);
-                const Vector<Real> gr = load(e + at) * r;
-                store(tile.residual + j * tile.T + at, r);
-                store(tile.weighted + j * tile.T + at, gr);
-                first[v] += gr;
-            }
-        sums.first[k * tile.D + j] += sum<Real>((first[0] + first[1]) + (first[2] + first[3]));
-    }
+void fill_mean(const Tile<Real>& tile, int k) {
+    const int padded = tile.strips * lanes<Real>;
+    for (int j = 0; j < tile.D; ++j) tile.mean[j] = tile.high(k)[j], tile.mean[padded + j] = tile.low(k)[j];
 }
 
-// Height x Width entries of sum g r r^T from (i, j) on, over the whole tile.
-template <class Real, int Height, int Width>
-inline void outer_block(const Real* weighted, const Real* residual, int T, double* to, int stride) {
-    Vector<Real> total[Height][Width] = {};
-    for (int t = 0; t < T; t += lanes<Real>) {
-        Vector<Real> r[Width];
+// x - mu of one row in one strip.
+template <class Real>
+inline Vector<Real> minus(Vector<Real> x, Vector<Real> high, Vector<Real> low) {
+    if constexpr (sizeof(Real) == 8) return x - high;
+    return (x - high) - low;
+}
+
+// Rows of a block of sum q q^T, q = sqrt(g) (x - mu): with three strips as many accumulators stay in registers.
+constexpr int rows_of_block = GAUSSMIX_BYTES == 64 ? 8 : 4;
+
+// Height rows from i on, `Strips` strips of columns from `column` on, over the whole tile: for each t, Height
+// broadcasts against Strips vectors,
+//
+//     q_i      x   q_column ...   q_column+L ...   q_column+2L ...
+//     q_i+1    x
+//
+// The first block of a strip of rows makes their q on its way, a panel ahead of the products so that they find it in the
+// nearest cache, and their first moment, the sum of sqrt(g) q.
+template <class Real, int Height, int Strips, bool Make>
+inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int column, double* first, double* second) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>, made = Height > L ? Height / L : 1;
+    const std::int64_t strip = std::int64_t(tile.T) * L;
+    Real* left = tile.weighted + i / L * strip;
+    const Real *right = tile.weighted + column / L * strip, *x = tile.x_strips + i / L * strip;
+    Vector<Real> high[made], low[made], sum_q[made] = {}, total[Height][Strips] = {};
+    for (int m = 0; m < made; ++m)
+        high[m] = load(tile.mean + i + m * L), low[m] = load(tile.mean + tile.strips * L + i + m * L);
+    for (std::int64_t begin = 0; begin < tile.T; begin += P) {
+        if constexpr (Make)
+            for (int m = 0; m < made; ++m) {
+                Vector<Real> part[4] = {};
+                for (std::int64_t t = begin; t < begin + P; t += 4)
 #pragma GCC unroll 4
-        for (int v = 0; v < Width; ++v) r[v] = load(residual + v * T + t);
+                    for (int u = 0; u < 4; ++u) {
+                        const Vector<Real> q = minus<Real>(load(x + m * strip + (t + u) * L), high[m], low[m]) * root[t + u];
+                        store(left + m * strip + (t + u) * L, q);
+                        part[u] += q * root[t + u];
+                    }
+                sum_q[m] += (part[0] + part[1]) + (part[2] + part[3]);
+            }
+        for (std::int64_t t = begin; t < begin + P; ++t) {
+            Vector<Real> q[Strips];
 #pragma GCC unroll 4
-        for (int h = 0; h < Height; ++h) {
-            const Vector<Real> gr = load(weighted + h * T + t);
+            for (int s = 0; s < Strips; ++s) q[s] = load(right + s * strip + t * L);
+#pragma GCC unroll 8
+            for (int h = 0; h < Height; ++h) {
+                const Vector<Real> each = splat<Real>(left[h / L * strip + (i + h) % L + t * L]);
 #pragma GCC unroll 4
-            for (int v = 0; v < Width; ++v) total[h][v] += gr * r[v];
+                for (int s = 0; s < Strips; ++s) total[h][s] += each * q[s];
+            }
         }
     }
-    for (int h = 0; h < Height; ++h)
-        if constexpr (Width == 4)
-            add_sums_of_four<Real>(total[h][0], total[h][1], total[h][2], total[h][3], to + h * stride);
-        else
-            for (int v = 0; v < Width; ++v) to[h * stride + v] += sum<Real>(total[h][v]);
+    const int D = tile.D;
+    if constexpr (Make)
+        for (int m = 0; m < made; ++m) add_to<Real>(first + i + m * L, sum_q[m], D - i - m * L);
+    for (int h = 0; h < Height && i + h < D; ++h)
+        for (int s = 0; s < Strips; ++s)
+            add_to<Real>(second + std::int64_t(i + h) * D + column + s * L, total[h][s], D - column - s * L);
 }
 
-template <class Real, int Height>
-inline void outer_row(const Real* weighted, const Real* residual, int T, double* to, int stride, int columns) {
-    int j = 0;
-    for (; j + 4 <= columns; j += 4) outer_block<Real, Height, 4>(weighted, residual + j * T, T, to + j, stride);
-    switch (columns - j) {
-        case 1: outer_block<Real, Height, 1>(weighted, residual + j * T, T, to + j, stride); break;
-        case 2: outer_block<Real, Height, 2>(weighted, residual + j * T, T, to + j, stride); break;
-        case 3: outer_block<Real, Height, 3>(weighted, residual + j * T, T, to + j, stride); break;
+// Rows of the lower triangle from i on: columns up to the strip of the last row; what lies above the diagonal is not
+// read.
+template <class Real, int Height, bool Make>
+inline void outer_rows(const Tile<Real>& tile, const Real* root, int i, double* first, double* second) {
+    constexpr int L = lanes<Real>;
+    const int strips = (i + Height - 1) / L + 1 < tile.strips ? (i + Height - 1) / L + 1 : tile.strips;
+    switch (strips % 3) {
+        case 0: outer_block<Real, Height, 3, Make>(tile, root, i, 0, first, second); break;
+        case 1: outer_block<Real, Height, 1, Make>(tile, root, i, 0, first, second); break;
+        case 2: outer_block<Real, Height, 2, Make>(tile, root, i, 0, first, second); break;
     }
+    for (int s = strips % 3 ? strips % 3 : 3; s < strips; s += 3)
+        outer_block<Real, Height, 3, false>(tile, root, i, s * L, first, second);
 }
 
 template <class Real>
 void moments_full(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    weigh_residuals(tile, k, e, sums);
-    const int D = tile.D, T = tile.T;
-    double* to = sums.second + (tile.c.shared ? 0 : std::int64_t(k)) * D * D;
-    int i = 0;
-    // A block of rows takes the columns up to its last diagonal entry; what lies above the diagonal is not read.
-    for (; i + height <= D; i += height)
-        outer_row<Real, height>(tile.weighted + i * T, tile.residual, T, to + i * D, D, i + height);
-    switch (D - i) {
-        case 1: outer_row<Real, 1>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
-        case 2: outer_row<Real, 2>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
-        case 3: outer_row<Real, 3>(tile.weighted + i * T, tile.residual, T, to + i * D, D, D); break;
+    constexpr int L = lanes<Real>, H = rows_of_block;
+    const int D = tile.D;
+    double *first = sums.first + std::int64_t(k) * D, *second = sums.second + (tile.c.shared ? 0 : std::int64_t(k)) * D * D;
+    weigh<Real, true>(tile, k, e, sums);
+    fill_mean(tile, k);
+    for (int i = 0; i < D; i += H)
+        if (i % L) {
+            if (D - i <= H / 2) outer_rows<Real, H / 2, false>(tile, e, i, first, second);
+            else outer_rows<Real, H, false>(tile, e, i, first, second);
+        } else {
+            if (D - i <= H / 2) outer_rows<Real, H / 2, true>(tile, e, i, first, second);
+            else outer_rows<Real, H, true>(tile, e, i, first, second);
+        }
+}
+
+// First and second moment of `Strips` strips from s on.
+template <class Real, int Strips>
+inline void square_strips(const Tile<Real>& tile, int k, const Real* g, int s, Sums& sums) {
+    constexpr int L = lanes<Real>, unroll = 4 / Strips;
+    const std::int64_t strip = std::int64_t(tile.T) * L, D = tile.D;
+    const Real* x = tile.x_strips + s * strip;
+    Vector<Real> high[Strips], low[Strips], first[Strips][unroll] = {}, second[Strips][unroll] = {};
+    for (int i = 0; i < Strips; ++i)
+        high[i] = load(tile.mean + (s + i) * L), low[i] = load(tile.mean + (tile.strips + s + i) * L);
+    for (int t = 0; t < tile.T; t += unroll)
+#pragma GCC unroll 4
+        for (int u = 0; u < unroll; ++u)
+#pragma GCC unroll 4
+            for (int i = 0; i < Strips; ++i) {
+                const Vector<Real> r = minus<Real>(load(x + i * strip + (t + u) * L), high[i], low[i]);
+                const Vector<Real> gr = r * g[t + u];
+                first[i][u] += gr;
+                second[i][u] += gr * r;
+            }
+    for (int i = 0; i < Strips; ++i) {
+        for (int u = 1; u < unroll; ++u) first[i][0] += first[i][u], second[i][0] += second[i][u];
+        const std::int64_t at = (s + i) * L;
+        add_to<Real>(sums.first + k * D + at, first[i][0], int(D - at));
+        add_to<Real>(sums.second + k * D + at, second[i][0], int(D - at));
     }
 }
 
 template <class Real>
 void moments_diagonal(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    const Real *high = tile.high(k), *low = tile.low(k);
-    weigh(tile, k, e, sums);
-    for (int j = 0; j < tile.D; ++j) {
-        Vector<Real> first[width] = {}, second[width] = {};
-        for (int t = 0; t < tile.T; t += width * lanes<Real>)
-#pragma GCC unroll 4
-            for (int v = 0; v < width; ++v) {
-                const int at = t + v * lanes<Real>;
-                const Vector<Real> r = minus(load(tile.x + j * tile.T + at), high[j], low[j]);
-                const Vector<Real> gr = load(e + at) * r;
-                first[v] += gr;
-                second[v] += gr * r;
-            }
-        sums.first[k * tile.D + j] += sum<Real>((first[0] + first[1]) + (first[2] + first[3]));
-        sums.second[k * tile.D + j] += sum<Real>((second[0] + second[1]) + (second[2] + second[3]));
-    }
+    weigh<Real, false>(tile, k, e, sums);
+    fill_mean(tile, k);
+    int s = 0;
+    for (; s + 4 <= tile.strips; s += 4) square_strips<Real, 4>(tile, k, e, s, sums);
+    for (; s + 2 <= tile.strips; s += 2) square_strips<Real, 2>(tile, k, e, s, sums);
+    if (s < tile.strips) square_strips<Real, 1>(tile, k, e, s, sums);
 }
 
-template <class Real>
+template <class Real, int D = 1>
 void moments(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    if (tile.c.diagonal) return moments_diagonal(tile, k, e, sums);
-    switch (tile.D) {
-        case 1: return moments_small<Real, 1>(tile, k, e, sums);
-        case 2: return moments_small<Real, 2>(tile, k, e, sums);
-        case 3: return moments_small<Real, 3>(tile, k, e, sums);
-        case 4: return moments_small<Real, 4>(tile, k, e, sums);
-        default: return moments_full(tile, k, e, sums);
+    if (tile.D == D) {
+        if (tile.c.diagonal) moments_small<Real, D, true>(tile, k, e, sums);
+        else moments_small<Real, D, false>(tile, k, e, sums);
+    } else if constexpr (D < small) {
+        moments<Real, D + 1>(tile, k, e, sums);
+    } else if (tile.c.diagonal) {
+        moments_diagonal(tile, k, e, sums);
+    } else {
+        moments_full(tile, k, e, sums);
     }
 }
 

@@ -65,7 +65,7 @@ void choose_active(Tile<Real>& tile) {
     int likeliest = 0;
     if (pruning) {
         likeliest = bound_components(tile, enclose(tile));
-        distances(tile, likeliest, tile.distance);
+        distances(tile, likeliest, 0, tile.T, tile.distance);
         least = tile.distance[0];
         for (int t = 1; t < tile.filled; ++t) least = tile.distance[t] < least ? double(tile.distance[t]) : least;
     }

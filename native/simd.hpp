@@ -1,6 +1,7 @@
 // Vectors of the width of the instruction set at hand, with exp and log on them.
 // Included once per instruction set; everything has internal linkage.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -56,6 +57,49 @@ template <class Real>
 inline Vector<Real> splat(Real x) {
     return x - Vector<Real>{};
 }
+// Hides from the compiler that what `from` points to stays the same, so that it is read where it is used: held in
+// registers through a loop, it would drive out the accumulators.
+template <class Real>
+inline void reread(const Real*& from) {
+    asm("" : "+r"(from));
+}
+
+// L adjacent values of another precision.
+template <class Real, class From>
+inline Vector<Real> load_as(const char* from) {
+    From values[lanes<Real>];
+    std::memcpy(values, from, sizeof values);
+    Vector<Real> v;
+    for (int i = 0; i < lanes<Real>; ++i) v[i] = Real(values[i]);
+    return v;
+}
+template <class Real>
+inline Vector<Real> square_root(Vector<Real> v) {
+    for (int i = 0; i < lanes<Real>; ++i) v[i] = std::sqrt(v[i]);
+    return v;
+}
+
+// Transposes a square of L vectors: blocks of 1, 2, 4, ... lanes beside the diagonal change places.
+template <class Real, int Block = 1>
+inline void turn(Vector<Real>* square) {
+    constexpr int L = lanes<Real>;
+    if constexpr (Block < L) {
+        Integers<Real> upper, lower;
+        for (int i = 0; i < L; ++i) {
+            upper[i] = i & Block ? L + i - Block : i;
+            lower[i] = i & Block ? L + i : i + Block;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i)
+            if (!(i & Block)) {
+                const Vector<Real> a = square[i], b = square[i + Block];
+                square[i] = __builtin_shuffle(a, b, upper);
+                square[i + Block] = __builtin_shuffle(a, b, lower);
+            }
+        turn<Real, 2 * Block>(square);
+    }
+}
+
 template <class Real>
 inline double sum(Vector<Real> v) {
     double total = 0;
@@ -80,33 +124,6 @@ inline double sum(Vector<Real> v) {
         for (int i = 0; i < lanes<Real>; ++i) total += v[i];
     }
     return total;
-}
-
-// The sums of four vectors, added to to[0..3]: transposing while adding costs a third of four sums.
-template <class Real>
-inline void add_sums_of_four(Vector<Real> a, Vector<Real> b, Vector<Real> c, Vector<Real> d, double* to) {
-    constexpr int L = lanes<Real>;
-    Integers<Real> even, odd, low, high;
-    for (int i = 0; i < L; ++i) {
-        even[i] = i % 2 ? L + i - 1 : i;       // a0 b0 a2 b2 ...
-        odd[i] = i % 2 ? L + i : i + 1;        // a1 b1 a3 b3 ...
-        low[i] = i % 4 < 2 ? i : L + i - 2;    // of the sums: a01 b01 c01 d01 ...
-        high[i] = i % 4 < 2 ? i + 2 : L + i;   // a23 b23 c23 d23 ...
-    }
-    const Vector<Real> ab = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
-    const Vector<Real> cd = __builtin_shuffle(c, d, even) + __builtin_shuffle(c, d, odd);
-    if constexpr (L == 2) {
-        to[0] += ab[0], to[1] += ab[1], to[2] += cd[0], to[3] += cd[1];
-    } else {
-        const Vector<Real> abcd = __builtin_shuffle(ab, cd, low) + __builtin_shuffle(ab, cd, high);
-        Real parts[L];
-        store(parts, abcd);
-        for (int j = 0; j < 4; ++j) {
-            Real total = parts[j];
-            for (int i = j + 4; i < L; i += 4) total += parts[i];
-            to[j] += total;
-        }
-    }
 }
 
 // 2^n for integral n within the exponent's range.

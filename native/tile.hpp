@@ -15,40 +15,54 @@ using gaussmix::Rows;
 using gaussmix::Sums;
 using gaussmix::Watch;
 
-// Vectors of lanes that are whitened together: with `height` rows of W, as many accumulators stay in registers.
+// Vectors of lanes in a panel: with `height` rows of W, as many accumulators stay in registers.
 constexpr int width = 4;
-constexpr int height = GAUSSMIX_BYTES == 64 ? 4 : 3;
+constexpr int height = GAUSSMIX_BYTES == 64 ? 6 : 3;
 // Features up to which a component's whole triangle fits into registers.
-constexpr int small = 4;
+constexpr int small = GAUSSMIX_BYTES == 64 ? 8 : 4;
 
-// Rows of a tile that prunes; a multiple of every level's step.
+// Rows of a tile that prunes; a multiple of every level's panel.
 constexpr std::int64_t pruned_rows = 64;
+
+template <class Real>
+constexpr int panel_rows = width * lanes<Real>;
 
 inline int triangle(int i) { return i * (i + 1) / 2; }
 
 template <class Real>
 std::int64_t tile_rows(const Components& c) {
-    constexpr std::int64_t step = width * lanes<Real>;
+    constexpr std::int64_t step = panel_rows<Real>;
     // A tile that prunes is small, so that it is compact.
     const bool pruning = c.reach < std::numeric_limits<double>::infinity();
-    std::int64_t rows = pruning ? pruned_rows : c.D <= small ? 512 : c.D <= 16 ? 256 : 128;
+    std::int64_t rows = pruning ? pruned_rows : c.D <= 4 ? 512 : c.D <= 16 ? 256 : 128;
     if (rows < step) rows = step;
     while (rows > step && rows * c.K > 65536) rows /= 2;
     return rows < step ? step : rows;
 }
 
+// Rows lie in memory twice. In panels, samples are in the lanes: what is computed for each row alone, its densities,
+// needs no sum across lanes. In strips, features are in the lanes: sums over the rows need none either.
+//
+//     panels (T / P, D, P), P = width x lanes rows          strips (D / L, T, L), the last one filled up with zeros
+//     +-- P rows --+-- P rows --+                            +- L features -+- L features -+
+//     | feature 0  | feature 0  |                            | row 0        | row 0        |
+//     | feature 1  | feature 1  |                            | row 1        | row 1        |
 template <class Real>
 struct Tile {
     const Components& c;
     const int D, K, T;
+    const int strips;      // ceil(D / lanes), or 0 if all of a component's sums fit into registers
     int filled = 0;        // rows in use; the rest repeat the first, with weight zero
-    Real* x;               // (D, T)
-    Real* residual;        // (D, T)
-    Real* weighted;        // (D, T)
+    Real* x;               // panels of rows
+    Real* x_strips;        // strips of rows
+    Real* residual;        // (D, P): of one panel
+    Real* weighted;        // strips of sqrt(g) (x - mu)
     Real* log_density;     // (T)
     Real* scale;           // (T) w / s
     Real* weight;          // (T) w
     Real* gamma;           // (K + 1, T): l_k, then e_k of the active components; behind them the noise component
+    Real* mean;            // (2, strips x lanes): one mean, high and low part, filled up with zeros
+    std::int64_t* offset;  // (T) bytes from the data's first row
     int* active;           // (K) the components that matter in this tile
     int* place;            // (K + 1) and which row of gamma is theirs; behind them that of the noise component
     int used = 0;          // how many
@@ -56,22 +70,33 @@ struct Tile {
     double* centre;        // (2 D) centre, and a residual
     Real* distance;        // (T)
 
+    static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
     static std::size_t bytes(const Components& c) {
-        return (3 * c.D + 4 + c.K + 1) * tile_rows<Real>(c) * sizeof(Real) + (c.K + 2 * c.D) * 8 + (2 * c.K + 1) * 4 + 64;
+        const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
+        const std::int64_t reals = (c.D + 2 * padded + 4 + c.K + 1) * T + c.D * panel_rows<Real> + 2 * padded;
+        return reals * sizeof(Real) + (T + c.K + 2 * c.D) * 8 + (2 * c.K + 1) * 4 + 64;
     }
     Tile(const Components& components, void* workspace)
-        : c(components), D(int(components.D)), K(int(components.K)), T(int(tile_rows<Real>(components))) {
+        : c(components), D(int(components.D)), K(int(components.K)), T(int(tile_rows<Real>(components))),
+          strips(strips_of(components)) {
         Real* next = static_cast<Real*>(workspace);
-        auto take = [&](std::int64_t rows) { Real* start = next; next += rows * T; return start; };
-        x = take(D), residual = take(D), weighted = take(D);
-        log_density = take(1), scale = take(1), weight = take(1), distance = take(1), gamma = take(K + 1);
-        bound = reinterpret_cast<double*>(next), centre = bound + K;
+        auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
+        const std::int64_t padded = strips * lanes<Real>;
+        x = take(D * T), residual = take(D * panel_rows<Real>), x_strips = take(padded * T), weighted = take(padded * T);
+        log_density = take(T), scale = take(T), weight = take(T), distance = take(T);
+        gamma = take(std::int64_t(K + 1) * T), mean = take(2 * padded);
+        offset = reinterpret_cast<std::int64_t*>(next), bound = reinterpret_cast<double*>(offset + T), centre = bound + K;
         active = reinterpret_cast<int*>(centre + 2 * D), place = active + K;
+        for (std::int64_t i = 0; i < padded * T; ++i) x_strips[i] = 0;
+        for (std::int64_t i = 0; i < 2 * padded; ++i) mean[i] = 0;
     }
     // l_k, then e_k, of the component active[a]; of the noise component for a = used.
     Real* slot(int a) const { return gamma + std::int64_t(place[a]) * T; }
     // Feature j of row t; a vector of lanes from there on holds it for the rows t, t + 1, ...
-    const Real* feature(int j, int t) const { return x + std::int64_t(j) * T + t; }
+    Real* feature(int j, int t) const {
+        const int within = t % panel_rows<Real>;
+        return x + std::int64_t(t - within) * D + std::int64_t(j) * panel_rows<Real> + within;
+    }
     const Real* high(int k) const { return static_cast<const Real*>(c.mean_high) + std::int64_t(k) * D; }
     const Real* low(int k) const { return static_cast<const Real*>(c.mean_low) + std::int64_t(k) * D; }
     const Real* root(int k) const {
@@ -82,30 +107,60 @@ struct Tile {
 
 // ---- rows -> x ----------------------------------------------------------------------------------------------------
 
+// Features [first, last) of the tile, one value after the other.
 template <class Real, class From>
-void transpose(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
-    auto row = [&](std::int64_t t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
-    auto at = [&](std::int64_t t, std::int64_t j) {
-        From value;
-        std::memcpy(&value, rows.data + row(t) * rows.row_step + j * rows.column_step, sizeof value);
-        return Real(value);
-    };
-    const int D = tile.D, T = tile.T;
-    if (rows.row_step == sizeof(From) && !rows.order) {  // Fortran order: each feature is contiguous
-        for (int j = 0; j < D; ++j)
-            for (int t = 0; t < tile.filled; ++t) tile.x[j * T + t] = at(t, j);
-    } else {
-        for (int t = 0; t < tile.filled; ++t)
-            for (int j = 0; j < D; ++j) tile.x[j * T + t] = at(t, j);
+void copy_features(Tile<Real>& tile, const Rows& rows, int first, int last) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    for (int j = first; j < last; ++j) {
+        const char* from = rows.data + j * rows.column_step;
+        Real* strip = tile.strips ? tile.x_strips + std::int64_t(j / L) * tile.T * L + j % L : nullptr;
+        const std::int64_t* offset = tile.offset;
+        for (int begin = 0; begin < tile.T; begin += P) {
+            Real* to = tile.feature(j, begin);
+            for (int t = 0; t < P; ++t) {
+                From value;
+                std::memcpy(&value, from + offset[begin + t], sizeof value);
+                to[t] = Real(value);
+                if (strip) strip[(begin + t) * L] = Real(value);
+            }
+        }
     }
-    for (int j = 0; j < D; ++j)
-        for (int t = tile.filled; t < T; ++t) tile.x[j * T + t] = tile.x[j * T];
-    for (int t = 0; t < T; ++t)
-        tile.weight[t] = t < tile.filled ? (rows.weights ? Real(rows.weights[row(t)]) : Real(1)) : Real(0);
+}
+
+// L rows of L adjacent features at a time, turned in registers.
+template <class Real, class From>
+void copy_squares(Tile<Real>& tile, const Rows& rows, int last) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    const std::int64_t strip = tile.strips ? tile.T : 0;
+    Real* strips = tile.x_strips;
+    for (int t = 0; t < tile.T; t += L)
+        for (int j = 0; j < last; j += L) {
+            const char* from = rows.data + j * rows.column_step;
+            Vector<Real> square[L];
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) square[i] = load_as<Real, From>(from + tile.offset[t + i]);
+            if (strip)
+                for (int i = 0; i < L; ++i) store(strips + j * strip + (t + i) * L, square[i]);
+            turn<Real>(square);
+            Real* to = tile.feature(j, t);
+            for (int i = 0; i < L; ++i) store(to + i * P, square[i]);
+        }
+}
+
+template <class Real, class From>
+void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
+    auto row = [&](std::int64_t t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
+    for (int t = 0; t < tile.T; ++t) {
+        const std::int64_t source = row(t < tile.filled ? t : 0);
+        tile.offset[t] = source * rows.row_step;
+        tile.weight[t] = t < tile.filled ? (rows.weights ? Real(rows.weights[source]) : Real(1)) : Real(0);
+    }
+    const int squares = rows.column_step == sizeof(From) ? tile.D / lanes<Real> * lanes<Real> : 0;
+    copy_squares<Real, From>(tile, rows, squares);
+    copy_features<Real, From>(tile, rows, squares, tile.D);
 }
 
 // x - mu without rounding mu to Real first.
-
 template <class Real>
 inline Vector<Real> minus(Vector<Real> x, Real high, Real low) {
     if constexpr (sizeof(Real) == 8) return x - high;

@@ -20,7 +20,7 @@ std::int64_t e_step(Tile<Real>& tile, const Watch& watch, bool summing, std::int
     const int evaluated = tile.used;
     for (int a = 0; a < tile.used; ++a) {
         if (!watch.go_on(watch.self)) return std::numeric_limits<std::int64_t>::min();
-        distances(tile, tile.active[a], tile.slot(a));
+        distances(tile, tile.active[a], 0, tile.T, tile.slot(a));
     }
     if (tile.c.reach < std::numeric_limits<double>::infinity()) drop_unlikely(tile);
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.used)[t] = Real(tile.c.log_noise);
@@ -66,8 +66,8 @@ std::int64_t visit(const Rows& rows, const Components& c, std::int64_t begin, st
     std::int64_t work = 0;
     for (; begin < end; begin += tile.T) {
         tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
-        if (rows.single) transpose<Real, float>(tile, rows, begin);
-        else transpose<Real, double>(tile, rows, begin);
+        if (rows.single) fill<Real, float>(tile, rows, begin);
+        else fill<Real, double>(tile, rows, begin);
         work += e_step(tile, watch, outputs == nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
         if (work < 0) return work;
         if (outputs) write_outputs(tile, begin, *outputs);
