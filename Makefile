@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
+BENCH := $(VENV)/.bench
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
 PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,7 +14,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench pictures wheel system-packages clean check-tools
+.PHONY: help demo test test-fast lint format bench bench-smoke pictures wheel system-packages clean check-tools
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -36,8 +37,11 @@ lint: $(DEV) ## ruff and mypy
 format: $(DEV) ## let ruff format the code
 	$(BIN)/ruff format .
 
-bench: $(DEV) ## EM against scikit-learn, all cases: about a quarter of an hour
-	$(BIN)/python benchmarks/em_iteration.py
+bench: $(BENCH) ## speed and memory beside other libraries, over half an hour; PART=..., UPDATE=1: see benchmarks/
+	$(BIN)/python benchmarks/bench.py $(PART) $(if $(UPDATE),--update)
+
+bench-smoke: $(BENCH) ## the same with small sizes, once: does it run, do the results agree
+	$(BIN)/python benchmarks/bench.py --smoke
 
 pictures: demo ## draw the picture of the README again
 	cp demo-output/old_faithful.png docs/images/
@@ -65,11 +69,13 @@ $(READY): $(BUILD_INPUTS) | check-tools
 	@cp $(VENV)/lib/python3*/site-packages/gaussmix/_kernel.pyi src/gaussmix/  # for mypy and editors
 	@touch $@
 
-$(DEV): $(READY)
-	@echo "Fetching what the tests need."
+$(BENCH): $(DEV)
+$(DEV) $(BENCH): EXTRA = $(@:$(VENV)/.%=%)
+$(DEV) $(BENCH): $(READY)
+	@echo "Fetching the extra \"$(EXTRA)\"."
 	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-		print(*project["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev-requirements.txt
-	@$(PIP) install --requirement $(VENV)/dev-requirements.txt
+		print(*project["optional-dependencies"]["$(EXTRA)"], sep="\n")' > $(VENV)/$(EXTRA)-requirements.txt
+	@$(PIP) install --requirement $(VENV)/$(EXTRA)-requirements.txt
 	@touch $@
 
 check-tools:

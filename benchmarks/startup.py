@@ -16,7 +16,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from em_iteration import processor
+from common import processor
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_faithful.csv"
 COMMAND = Path(sys.executable).with_name("gaussmix")
