@@ -7,7 +7,10 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -32,16 +35,14 @@ using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig
 // The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest.
 const Level& chosen() {
     const char* wish = std::getenv("GAUSSMIX_SIMD");
-    const Level* best = nullptr;
+    if (!wish || !*wish) return *available_levels().back();
     std::string names;
     for (const Level* level : available_levels()) {
+        if (std::string(wish) == level->name) return *level;
         names += std::string(names.empty() ? "" : ", ") + level->name;
-        if (!wish || !*wish || std::string(wish) == level->name) best = level;
     }
-    if (!best)
-        throw nb::value_error(("GAUSSMIX_SIMD=" + std::string(wish) + " is not an instruction set of this machine; it has " +
-                               names + ".").c_str());
-    return *best;
+    throw nb::value_error(("GAUSSMIX_SIMD=" + std::string(wish) + " is not an instruction set of this machine; it has " +
+                           names + ".").c_str());
 }
 
 void require(bool holds, const char* message) {
@@ -154,6 +155,49 @@ void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In
     else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
 }
 
+// Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them, of sums about o; a diagonal never below 0.
+void scatter(const In& origin, const In& mass, const In& first, const In& second, const Out& means, const Out& about) {
+    const std::size_t K = mass.size(), D = means.size() / K;
+    require(K > 0 && origin.size() == K * D && first.size() == K * D && means.size() == K * D &&
+                about.size() == second.size() && second.ndim() == about.ndim() &&
+                second.size() == (second.ndim() == 2 ? K * D : second.shape(0) * D * D),
+            "sums and what is made of them disagree in shape");
+    const bool diagonal = second.ndim() == 2, shared = second.shape(0) < K;
+    std::copy(second.data(), second.data() + second.size(), about.data());
+    for (std::size_t k = 0; k < K; ++k) {
+        const double n = std::max(mass.data()[k], 1e-300);  // with less, first and second are zero beside it
+        double* const step = means.data() + k * D;
+        for (std::size_t i = 0; i < D; ++i) step[i] = first.data()[k * D + i] / n;
+        for (std::size_t i = 0; i < D; ++i) {
+            double* row = about.data() + (diagonal ? k * D : ((shared ? 0 : k) * D + i) * D);
+            if (diagonal) row[i] = std::max(row[i] - n * (step[i] * step[i]), 0.0);
+            else for (std::size_t j = 0; j < D; ++j) row[j] -= n * (step[i] * step[j]);
+        }
+        for (std::size_t i = 0; i < D; ++i) step[i] += origin.data()[k * D + i];
+    }
+}
+
+// Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
+// all ln|W|, or NaN when a covariance is not positive definite or not finite.
+double prepare(const In& weights, const In& covariances, const Out& log_weights, const Out& whitening) {
+    require(weights.size() == log_weights.size() && covariances.size() == whitening.size(),
+            "log_weights and whitening must have the shapes of the weights and covariances");
+    const bool diagonal = whitening.ndim() == 2;
+    require(diagonal || (whitening.ndim() == 3 && whitening.shape(1) == whitening.shape(2)),
+            "covariances must be variances (K, D) or matrices (K, D, D)");
+    const Level& level = chosen();
+    const std::size_t D = diagonal ? 1 : whitening.shape(2);
+    const auto upper = std::make_unique_for_overwrite<double[]>(D * D);
+    for (std::size_t k = 0; k < weights.size(); ++k) log_weights.data()[k] = std::log(weights.data()[k]);
+    double log_root = 0;
+    for (std::size_t begin = 0; begin < whitening.size(); begin += D * D) {
+        double* const root = whitening.data() + begin;
+        if (!level.whiten(covariances.data() + begin, std::int64_t(D), root, upper.get())) return std::nan("");
+        for (std::size_t i = 0; i < D; ++i) log_root += std::log(root[i * D + i]);
+    }
+    return log_root;
+}
+
 void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrder& order) {
     const Rows rows = view(x);
     require(order.shape(0) == x.shape(0) && rows.count < (std::int64_t(1) << 31) && leaf > 0,
@@ -174,6 +218,11 @@ NB_MODULE(_kernel, m) {
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").none().noconvert(),
           "Fills log_density, label and responsibilities.");
+    m.def("scatter", &scatter, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
+          nb::arg("means").noconvert(), nb::arg("about").noconvert(), "Fills means and the scatter about them.");
+    m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
+          nb::arg("whitening").noconvert(),
+          "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
     m.def("spatial_order", &order_rows, nb::arg("rows").noconvert(), nb::arg("leaf"), nb::arg("n_threads"), nb::arg("order").noconvert(),
           "Fills order with an order of the rows whose runs of `leaf` are compact in space.");
     m.def("instruction_sets", [] {

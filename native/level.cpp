@@ -1,5 +1,6 @@
 // One instruction set's copy of the kernel. Compiled once per level with GAUSSMIX_LEVEL (its name) and
 // GAUSSMIX_BYTES (the width of a vector) defined and the compiler's flags for that level; exports only its table.
+#include "solve.hpp"
 #include "visit.hpp"
 
 namespace gaussmix {
@@ -21,6 +22,7 @@ const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
         return single ? visit<float>(rows, c, begin, end, workspace, watch, sums, outputs)
                       : visit<double>(rows, c, begin, end, workspace, watch, sums, outputs);
     },
+    whiten,
 };
 
 }  // namespace gaussmix

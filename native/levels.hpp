@@ -16,19 +16,22 @@ extern const Level level_baseline;
 #endif
 
 // The widest last.
-inline std::vector<const Level*> available_levels() {
+inline const std::vector<const Level*>& available_levels() {
+    static const std::vector<const Level*> levels = [] {
 #if defined(__x86_64__)
-    std::vector<const Level*> levels{&level_baseline};
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(&level_avx2);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        levels.push_back(&level_avx512);
-    return levels;
+        std::vector<const Level*> found{&level_baseline};
+        __builtin_cpu_init();
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&level_avx2);
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+            found.push_back(&level_avx512);
+        return found;
 #elif defined(__aarch64__)
-    return {&level_neon};  // every 64-bit ARM has it
+        return std::vector<const Level*>{&level_neon};  // every 64-bit ARM has it
 #else
-    return {&level_baseline};
+        return std::vector<const Level*>{&level_baseline};
 #endif
+    }();
+    return levels;
 }
 
 }  // namespace gaussmix

@@ -66,6 +66,8 @@ struct Level {
     // thirds of what a component costs a tile when nothing is left out.
     std::int64_t (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end,
                           void* workspace, const Watch&, Sums* sums, const Outputs* outputs);
+    // The whitening (D, D) of a covariance (D, D), with (D, D) more to work in; false if it has none.
+    bool (*whiten)(const double* covariance, std::int64_t D, double* inverse, double* upper);
 };
 
 }  // namespace gaussmix

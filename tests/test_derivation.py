@@ -620,7 +620,7 @@ def test_eq_Q_collapse():
     assert np.all(L >= -np.log(2 * spreads * np.sqrt(2 * np.pi)) + covered)
     assert_allclose(np.diff(L)[6:], np.log(10), rtol=1e-6)
     prior = data_prior(as_source(EXAMPLE_ROWS), 2, 1e-6)
-    whole = [v + prior.penalty(collapsing(s).whitening, 2) for v, s in zip(L, spreads, strict=True)]
+    whole = [v + prior.penalty(*collapsing(s).prepared[1:], 2) for v, s in zip(L, spreads, strict=True)]
     assert whole[-1] < whole[0]
 
 
@@ -631,7 +631,7 @@ def test_eq_R_penalty(case):
     assert_allclose(prior.count, 0.05 * case.w.sum() / 3)
     assert_allclose(prior.variances, case.w @ centred**2 / case.w.sum())
     P = penalty(prior.count, np.diag(prior.variances), case.theta[2])
-    assert_allclose(prior.penalty(case.mixture.whitening, 3), P, rtol=1e-10)
+    assert_allclose(prior.penalty(*case.mixture.prepared[1:], 3), P, rtol=1e-10)
 
 
 def test_eq_R_feature_without_spread():

@@ -117,7 +117,7 @@ def test_what_is_reported_belongs_together(name, two_clusters):
         assert fit.converged or fit.n_iter == max_iter
         prior = start.data_prior(ArraySource(two_clusters), 3, 1e-6)
         penalty = fit.objectives[-1] - fit.log_likelihood
-        assert penalty == pytest.approx(prior.penalty(fit.mixture.whitening, 3), abs=1e-9)
+        assert penalty == pytest.approx(prior.penalty(*fit.mixture.prepared[1:], 3), abs=1e-9)
     assert fit.converged
     p, N = fit.mixture.n_parameters, len(two_clusters)
     assert fit.bic == pytest.approx(p * math.log(N) - 2 * fit.log_likelihood)

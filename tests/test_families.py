@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gaussmix import reference
 from gaussmix.families import NAMES, get
 from gaussmix.families.decomposition import decompose
 
@@ -58,7 +59,7 @@ def solved(name, scatter, mass, previous=None):
     K, D = scatter.shape[:2]
     covariances = family.solve(moments(family, scatter), mass, previous)
     assert covariances.shape == family.structure.shape(K, D)
-    family.structure.whiten(covariances, K, D)
+    reference.prepare(mass, family.structure.spread(covariances, D))
     return family.structure.dense(covariances, K, D)
 
 

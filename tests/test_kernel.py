@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gaussmix import Mixture, _kernel, kernel, reference
+from gaussmix.statistics import Statistics
 
 LEVELS = _kernel.instruction_sets()
 STRUCTURES = ("diagonal", "tied", "full")
@@ -107,6 +108,7 @@ def level(request, monkeypatch):
 def test_same_signatures_as_the_oracle():
     assert inspect.signature(kernel.fold) == inspect.signature(reference.fold)
     assert inspect.signature(kernel.evaluate) == inspect.signature(reference.evaluate)
+    assert inspect.signature(kernel.prepare) == inspect.signature(reference.prepare)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -401,6 +403,62 @@ def test_exponential_and_logarithm(level):
     # The constants themselves are rounded: ln γ to half a unit of its last place, twice.
     assert np.all(np.abs(gamma / (exact / (1 + exact)) - 1) <= 1e-15 + 2.3e-16 * odds)
     np.testing.assert_allclose(log_density + 0.5 * math.log(2 * math.pi), np.log1p(exact), rtol=0, atol=5e-16)
+
+
+# ---- around the pass ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 4), (5, 1, 1), (1, 2, 2), (4, 3, 3), (2, 7, 7), (1, 8, 8), (2, 37, 37)]
+)
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_prepared_parameters(level, rng, shape, scale):
+    n_features = shape[-1]
+    weights = np.r_[0.0, rng.dirichlet(np.ones(3))]
+    if len(shape) == 2:
+        covariances = rng.exponential(size=shape)
+    else:
+        factors = rng.normal(size=(shape[0], n_features, 2 * n_features + 1))
+        covariances = factors @ np.swapaxes(factors, 1, 2)
+    units = scale * np.exp(rng.normal(size=n_features))
+    covariances *= units if len(shape) == 2 else np.sqrt(units)[:, None] * np.sqrt(units)
+    ours, theirs = (module.prepare(weights, covariances) for module in (kernel, reference))
+    np.testing.assert_array_equal(ours.log_weights[0], -np.inf)
+    np.testing.assert_allclose(ours.log_weights, theirs.log_weights, rtol=1e-15)
+    np.testing.assert_allclose(ours.log_root, theirs.log_root, rtol=1e-12)
+    assert ours.whitening.shape == shape
+    if len(shape) == 2:
+        np.testing.assert_allclose(ours.whitening, theirs.whitening, rtol=1e-15)
+    else:
+        assert np.array_equal(ours.whitening, np.tril(ours.whitening))
+        unit = ours.whitening @ covariances @ np.swapaxes(ours.whitening, 1, 2)
+        np.testing.assert_allclose(unit, np.broadcast_to(np.eye(n_features), unit.shape), atol=1e-11)
+        size = np.abs(theirs.whitening).max(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(ours.whitening / size, theirs.whitening / size, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize("shape", [(3, 4), (3, 1, 1), (2, 6, 6)])
+def test_covariances_that_have_no_whitening(level, shape, value):
+    covariances = np.ones(shape) if len(shape) == 2 else np.tile(np.eye(shape[-1]), (shape[0], 1, 1))
+    covariances[-1, ..., -1] = value
+    for module in (kernel, reference):
+        with np.errstate(all="ignore"), pytest.raises(np.linalg.LinAlgError):
+            module.prepare(np.ones(shape[0]), covariances)
+    with pytest.raises(np.linalg.LinAlgError):
+        kernel.prepare(np.ones(1), np.ones((1, 3, 3)))  # singular
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (1, 3, 3), (4, 3, 3)])
+def test_scatter_is_that_of_the_statistics(rng, shape):
+    mass, origin = np.r_[0.0, rng.exponential(size=3)], rng.normal(size=(4, 3))
+    first = rng.normal(size=(4, 3)) * mass[:, None]
+    factors = rng.normal(size=(*shape, 9))
+    second = (factors**2).sum(-1) if len(shape) == 2 else np.einsum("kidn,kjdn->kij", factors, factors)
+    expected = Statistics(origin, mass, first, second, 0.0, 1.0, 1, 0.0).scatter()
+    for ours, theirs in zip(kernel.scatter(origin, mass, first, second), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14 * np.abs(theirs).max())
+        assert len(shape) == 2 or ours.ndim == 2 or np.array_equal(ours, np.swapaxes(ours, 1, 2))
 
 
 # ---- the door ----------------------------------------------------------------------------------------------

@@ -149,8 +149,8 @@ def test_log_density_is_the_formula(family):
         ]
         ours, theirs = [], []
         for mixture in mixtures:
-            penalty = plain.log_density(mixture.means, mixture.whitening)
-            ours.append(prior.log_density(mixture.means, mixture.whitening) - penalty)
+            penalty = plain.log_density(mixture.means, *mixture.prepared[1:])
+            ours.append(prior.log_density(mixture.means, *mixture.prepared[1:]) - penalty)
             theirs.append(normal_inverse_wishart(mixture, prior, 4.0, scale, kappa, mu))
         assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], rel=1e-9)
 
@@ -179,7 +179,7 @@ def test_objective_never_falls_and_L_excludes_the_prior(family, reg_covar):
         assert fit.converged
         assert fit.log_likelihood == pytest.approx(fit.mixture.log_likelihood(rows), rel=1e-12)
         prior = prior_of(rows, family, 3, "conjugate", reg_covar)
-        density = prior.log_density(fit.mixture.means, fit.mixture.whitening)
+        density = prior.log_density(fit.mixture.means, *fit.mixture.prepared[1:])
         assert fit.objectives[-1] - fit.log_likelihood == pytest.approx(density, rel=1e-9)
 
 
@@ -196,7 +196,7 @@ def test_fit_is_stationary(family):
     np.testing.assert_allclose(again.full_covariances, fit.mixture.full_covariances, atol=1e-4)
     best = fit.objectives[-1]
     moved = again.with_parameters(again.weights, again.means * 1.01, again.covariances * 1.01, 0.0)
-    assert moved.log_likelihood(rows) + prior.log_density(moved.means, moved.whitening) < best
+    assert moved.log_likelihood(rows) + prior.log_density(moved.means, *moved.prepared[1:]) < best
 
 
 def test_it_keeps_a_component_on_one_row():

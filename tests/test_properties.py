@@ -72,7 +72,7 @@ def test_responsibilities_are_probabilities(mixture, seed, dtype):
 def test_kernel_is_the_oracle(mixture, seed, weighted):
     rows = rows_near(mixture, 60, seed)
     weights = np.random.default_rng(seed).exponential(size=60) if weighted else None
-    arguments = mixture._log_weights, mixture.means, mixture.whitening, mixture._log_noise
+    arguments = mixture.prepared.log_weights, mixture.means, mixture.whitening, mixture._log_noise
     ours, theirs = kernel.fold(rows, weights, *arguments), reference.fold(rows, weights, *arguments)
     density = reference.evaluate(rows, *arguments)[0]
     # What a difference of log densities loses, relative to the whole of each sum.

@@ -100,7 +100,9 @@ def test_densities(highprec, name, evaluate):
         covariances=doubles(case["covariances_hex"]),
     )
     rows = doubles(case["X_hex"])
-    log_density, labels, gamma = evaluate(rows, mixture._log_weights, mixture.means, mixture.whitening)
+    log_density, labels, gamma = evaluate(
+        rows, mixture.prepared.log_weights, mixture.means, mixture.whitening
+    )
     attainable = case["float64_plain"]
     if attainable["n_nonfinite_truth"]:  # below the smallest double: minus infinity, and nothing is NaN
         assert attainable["n_nonfinite_truth"] == len(rows)

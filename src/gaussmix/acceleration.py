@@ -187,6 +187,10 @@ class Memory:
         return Trial(self.used[-1], direction, slope, 1.0, self.frame)
 
 
+# What is known before the first pass.
+NOTHING = Memory()
+
+
 def two_loop(inner: Array) -> Array:
     """The two-loop recursion of L-BFGS on inner products alone.
 

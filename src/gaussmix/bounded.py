@@ -63,9 +63,9 @@ class Bounded:
         """As the base."""
         return self.base.augmented(means, scatter, mass)
 
-    def log_density(self, means: Array, whitening: Array) -> float:
+    def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """As the base, within the bound."""
-        return self.base.log_density(means, whitening)
+        return self.base.log_density(means, whitening, log_root)
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
         """``family.solve``, then the optimal cut."""

@@ -137,9 +137,8 @@ class Conjugate:
         counted = mass + part * self.count + (self.shrinkage > 0)
         return shrunk, *self.pseudo_rows.add_to(scatter + added, counted)
 
-    def log_density(self, means: Array, whitening: Array) -> float:
-        """The two parts of the head, and the pseudo-rows' penalty; ln|Σ| = −2 Σ_j ln W_jj and Σ⁻¹ = WᵀW."""
-        diagonal = whitening if whitening.ndim == 2 else np.diagonal(whitening, axis1=1, axis2=2)
+    def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
+        """The two parts of the head, and the pseudo-rows' penalty; ln|Σ| = −2 ln|W| and Σ⁻¹ = WᵀW."""
         apart, part = means - self.mean, self._part(len(means)) * (len(means) / len(whitening))
         if whitening.ndim == 2:
             distance, trace = (whitening * apart) ** 2, whitening**2 * self.scale
@@ -147,11 +146,10 @@ class Conjugate:
             distance = (whitening @ apart[:, :, None]) ** 2
             trace = (whitening @ self.scale) * whitening
         counts = part * self.count + (self.shrinkage > 0) * len(means) / len(whitening)
-        logarithms = counts * float(np.log(diagonal).sum())
         return (
-            logarithms
+            counts * log_root
             - 0.5 * (part * float(trace.sum()) + self.shrinkage * float(distance.sum()))
-            + self.pseudo_rows.log_density(means, whitening)
+            + self.pseudo_rows.log_density(means, whitening, log_root)
         )
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:

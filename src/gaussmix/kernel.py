@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix import _kernel
 from gaussmix.errors import ParameterError
-from gaussmix.reference import Sums
+from gaussmix.reference import Prepared, Sums
 
 Array = NDArray[np.float64]
 
@@ -45,29 +45,14 @@ def fold(
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-
-    def sums(single: bool) -> Sums:
-        mass, first, second = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
+    for single in (True, False) if _fits_single(rows, row_weights, means, whitening) else (False,):
+        sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
         scalars = _kernel.fold(
-            rows,
-            row_weights,
-            log_weights,
-            means,
-            whitening,
-            log_noise,
-            n_threads,
-            single,
-            mass,
-            first,
-            second,
-            order,
+            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, *sums, order
         )
-        return mass, first, second, *scalars
-
-    if not _fits_single(rows, row_weights, means, whitening):
-        return sums(False)
-    quick = sums(True)
-    return quick if all(np.all(np.isfinite(each)) for each in quick) else sums(False)
+        if not single or all(np.all(np.isfinite(each)) for each in (*sums, *scalars)):
+            break
+    return *sums, *scalars
 
 
 def evaluate(
@@ -106,6 +91,28 @@ def _fits_single(rows: Array, row_weights: Array | None, means: Array, whitening
     return bool(
         smallest < diagonal.min() and np.abs(whitening).max() < largest and np.abs(means).max() < largest
     )
+
+
+def scatter(origin: Array, mass: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Means, eq. (7), and scatter about them of sums about ``origin``: `gaussmix.statistics.Statistics.scatter`."""
+    means, about = np.empty(origin.shape), np.empty(second.shape)
+    _kernel.scatter(origin, mass, first, second, means, about)
+    return means, about
+
+
+def prepare(weights: Array, covariances: Array) -> Prepared:
+    """Parameters as the pass wants them, from weights (K,) and covariances as variances (K, D) or matrices (K, D, D).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A covariance is not positive definite, or not finite.
+    """
+    log_weights, whitening = np.empty(weights.shape), np.empty(covariances.shape)
+    log_root = _kernel.prepare(weights, covariances, log_weights, whitening)
+    if math.isnan(log_root):
+        raise np.linalg.LinAlgError("a covariance is not positive definite, or not finite")
+    return Prepared(log_weights, whitening, log_root)
 
 
 # Rows of the compact runs of `spatial_order`: a tile of the kernel that prunes.

@@ -20,6 +20,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.families import Family
 from gaussmix.priors import Prior
 from gaussmix.randomness import generator
+from gaussmix.reference import Prepared
 from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -121,10 +122,10 @@ class Mixture:
         _check_whitening(self)
 
     def _fill(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-            object.__setattr__(self, name, value)
+        """The fields at once: a frozen dataclass would set them one by one, and an M-step has no time for that."""
+        for array in (fields["weights"], fields["means"], fields["covariances"]):
+            _frozen(array)
+        self.__dict__.update(fields)
 
     @classmethod
     def unchecked(
@@ -139,7 +140,7 @@ class Mixture:
         noise_log_density: float | None = None,
     ) -> Mixture:
         """The loop's constructor: parameters that an M-step made and nobody needs to check."""
-        mixture = object.__new__(cls)
+        mixture: Mixture = object.__new__(cls)
         mixture._fill(
             weights=weights,
             means=means,
@@ -155,11 +156,19 @@ class Mixture:
     def with_parameters(
         self, weights: Array, means: Array, covariances: Array, noise_weight: float
     ) -> Mixture:
-        """Other parameters, unchecked, of the same family, names and noise density."""
+        """Other parameters, unchecked, of the same family, names and noise density; prepared for the pass.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            A covariance is not positive definite, or not finite.
+        """
         family, density, names = self.covariance_type, self.noise_density, self.feature_names
-        return Mixture.unchecked(
+        made = Mixture.unchecked(
             weights, means, covariances, family, noise_weight, density, names, self.noise_log_density
         )
+        made.__dict__.update(family=self.family, prepared=_prepared(weights, means, covariances, self.family))
+        return made
 
     def __reduce__(self) -> Any:
         fields = (self.weights, self.means, self.covariances, self.covariance_type)
@@ -208,9 +217,14 @@ class Mixture:
         return families.get(self.covariance_type)
 
     @cached_property
+    def prepared(self) -> Prepared:
+        """ln π_k, W_k and Σ ln|W_k|, as the pass and the prior want them."""
+        return _prepared(self.weights, self.means, self.covariances, self.family)
+
+    @property
     def whitening(self) -> Array:
         """W_k lower triangular with W_k Σ_k W_kᵀ = I, in the family's moment shape."""
-        return _frozen(self.family.structure.whiten(self.covariances, *self.means.shape))
+        return self.prepared.whitening
 
     @cached_property
     def full_covariances(self) -> Array:
@@ -239,13 +253,7 @@ class Mixture:
         )
         return int(free + 2 * self.has_noise)
 
-    @cached_property
-    def _log_weights(self) -> Array:
-        with np.errstate(divide="ignore"):
-            logs: Array = np.log(self.weights)
-        return logs
-
-    @cached_property
+    @property
     def _log_noise(self) -> float:
         return _log(self.noise_weight) + self.noise_log_density
 
@@ -270,9 +278,9 @@ class Mixture:
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
             rows,
             row_weights,
-            self._log_weights,
+            self.prepared.log_weights,
             self.means,
-            self.whitening,
+            self.prepared.whitening,
             self._log_noise,
             n_threads,
             order,
@@ -284,7 +292,13 @@ class Mixture:
     ) -> tuple[Array, NDArray[np.int64], Array | None]:
         """ln p (N,), labels (N,) (−1: noise) and γ (N, K), or (N, K + 1) with noise last, of checked ``rows``."""
         log_density, labels, gamma = kernel.evaluate(
-            rows, self._log_weights, self.means, self.whitening, self._log_noise, n_threads, responsibilities
+            rows,
+            self.prepared.log_weights,
+            self.means,
+            self.whitening,
+            self._log_noise,
+            n_threads,
+            responsibilities,
         )
         labels[labels == self.n_components] = -1
         if gamma is not None and not self.has_noise:
@@ -428,27 +442,30 @@ def m_step(
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
     mass = statistics.mass
-    total = mass.sum() + statistics.noise_mass
-    noise_weight = float(statistics.noise_mass / total)
-    weights = np.full(len(mass), (1.0 - noise_weight) / len(mass)) if equal_weights else mass / total
     try:
         with np.errstate(all="ignore"):
-            means, scatter, counted = prior.augmented(*statistics.scatter(), mass)
+            total = mass.sum() + statistics.noise_mass
+            noise_weight = float(statistics.noise_mass / total)
+            weights = np.full(len(mass), (1.0 - noise_weight) / len(mass)) if equal_weights else mass / total
+            moments = kernel.scatter(statistics.origin, mass, statistics.first, statistics.second)
+            means, scatter, counted = prior.augmented(*moments, mass)
             covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
-            mixture = previous.with_parameters(weights, means, covariances, noise_weight)
-            # Whitened here, so that a collapse is seen where it happens.
-            if not np.all(np.isfinite(mixture.whitening)):
-                return Collapse("a covariance has no finite inverse")
+            return previous.with_parameters(weights, means, covariances, noise_weight)
     except np.linalg.LinAlgError:
         return Collapse("a covariance is singular")
-    return mixture
+
+
+def _prepared(weights: Array, means: Array, covariances: Array, family: Family) -> Prepared:
+    prepared = kernel.prepare(weights, family.structure.spread(covariances, means.shape[1]))
+    _frozen(prepared.whitening)
+    return prepared
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------
 
 
 def _frozen(array: Array) -> Array:
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 
@@ -533,12 +550,10 @@ def _checked_covariances(values: ArrayLike, family: Family, n_components: int, n
 def _check_whitening(mixture: Mixture) -> None:
     try:
         with np.errstate(all="ignore"):
-            finite = bool(np.all(np.isfinite(mixture.whitening)))
+            _ = mixture.prepared
     except np.linalg.LinAlgError:
-        finite = False
-    if not finite:
         smallest = [float(np.linalg.eigvalsh(matrix)[0]) for matrix in mixture.full_covariances]
         worst = int(np.argmin(smallest))
         raise ParameterError(
             f"covariances must be positive definite; component {worst} has smallest eigenvalue {smallest[worst]:.3g}."
-        )
+        ) from None

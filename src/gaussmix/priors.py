@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -45,8 +46,8 @@ class Prior(Protocol):
     def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
         """Means (K, D), scatter (in its moment shape) and mass (K,) with what the prior adds to eqs. (7), (8)."""
 
-    def log_density(self, means: Array, whitening: Array) -> float:
-        """ln p(θ) up to a constant, in nats, from μ_k (K, D) and W_k in the family's moment shape."""
+    def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
+        """ln p(θ) up to a constant, in nats, from μ_k (K, D), W_k in the family's moment shape and their Σ ln|W_k|."""
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
         """``family.solve``, or what maximises the same over the covariances that the prior admits."""
@@ -56,6 +57,12 @@ class Prior(Protocol):
 
     def thinned(self, share: float, at_least: float = 0.0) -> Prior:
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
+
+
+def _diagonal(matrices: Array) -> Array:
+    """The diagonals (K, D) of contiguous matrices (K, D, D), as a view; diagonals (K, D) as they are."""
+    n_features = matrices.shape[-1]
+    return matrices.reshape(len(matrices), -1)[:, :: n_features + 1] if matrices.ndim == 3 else matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +93,38 @@ class PseudoRows:
             return scatter, mass
         counted = mass + self.count
         shared = len(mass) // len(scatter)
-        counts = np.full((len(scatter), len(self.variances)), shared * self.count)
-        counts[:, self.constant] = counted.reshape(len(scatter), shared).sum(axis=1, keepdims=True)
-        pseudo = counts * self.variances
-        return scatter + (
-            pseudo if scatter.ndim == 2 else pseudo[:, :, None] * np.eye(pseudo.shape[1])
-        ), counted
+        pseudo = self._scatter[scatter.ndim - 2]
+        if shared > 1:
+            pseudo = shared * pseudo
+        augmented: Array = scatter + pseudo
+        if self._any_constant:
+            together = counted.reshape(len(scatter), shared).sum(axis=1, keepdims=True)
+            own = _diagonal(scatter) + together * self.variances
+            _diagonal(augmented)[:, self.constant] = own[:, self.constant]
+        return augmented, counted
 
-    def penalty(self, whitening: Array, n_components: int) -> float:
-        """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], from W_k: ln|Σ| = −2 Σ_j ln W_jj and Σ⁻¹ = WᵀW. In nats."""
+    @cached_property
+    def _any_constant(self) -> bool:
+        return bool(self.constant.any())
+
+    @cached_property
+    def _scatter(self) -> tuple[Array, Array]:
+        """νR as a diagonal (D,) and as a matrix (D, D)."""
+        diagonal = self.count * self.variances
+        return diagonal, np.diag(diagonal)
+
+    @cached_property
+    def _deviations(self) -> Array:
+        """The square roots of R, (D,)."""
+        return np.sqrt(self.variances)
+
+    def penalty(self, whitening: Array, log_root: float, n_components: int) -> float:
+        """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], in nats: ln|Σ| = −2 ln|W|, Σ⁻¹ = WᵀW, and log_root = Σ_k ln|W_k|."""
         if self.count == 0:
             return 0.0
-        diagonal = whitening if whitening.ndim == 2 else np.diagonal(whitening, axis1=1, axis2=2)
-        scaled = whitening * np.sqrt(self.variances)
+        scaled = whitening * self._deviations
         shared = n_components / len(whitening)
-        return shared * self.count * (float(np.log(diagonal).sum()) - 0.5 * float((scaled * scaled).sum()))
+        return shared * self.count * (log_root - 0.5 * float(np.vdot(scaled, scaled)))
 
     # ---- as a prior -------------------------------------------------------------------------------------------
 
@@ -113,9 +137,9 @@ class PseudoRows:
         """The means as they are, and `add_to`."""
         return means, *self.add_to(scatter, mass)
 
-    def log_density(self, means: Array, whitening: Array) -> float:
+    def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """The penalty; it does not depend on the means."""
-        return self.penalty(whitening, len(means))
+        return self.penalty(whitening, log_root, len(means))
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
         """Every covariance of the family is admitted."""

@@ -1,4 +1,4 @@
-"""The pass over rows in plain NumPy, equation by equation: the oracle of the native kernel.
+"""The pass over rows, and whitening, in plain NumPy, equation by equation: the oracle of the native kernel.
 
 Same signatures as `gaussmix.kernel`; float64 throughout, one component at a time, no tricks. Arrays in, arrays out:
 
@@ -10,12 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Sums = tuple[Array, Array, Array, float, float, float]
+
+
+class Prepared(NamedTuple):
+    """Parameters as the pass wants them.
+
+    W_k is lower triangular with W_k Σ_k W_kᵀ = I: the Mahalanobis distance is |W_k(x − μ_k)|², ln|Σ_k| = −2 ln|W_k|.
+    """
+
+    log_weights: Array  # (K,) ln π_k
+    whitening: Array  # W_k in the moment shape
+    log_root: float  # the sum of ln|W_k| over the matrices in ``whitening``
 
 
 def _whitened(rows: Array, means: Array, whitening: Array) -> Iterator[tuple[Array, Array, float]]:
@@ -115,3 +127,25 @@ def evaluate(
     logs = log_component_densities(rows, log_weights, means, whitening, log_noise)
     log_density, gamma = bayes(logs)
     return log_density, logs.argmax(axis=1), gamma if responsibilities else None
+
+
+def prepare(weights: Array, covariances: Array) -> Prepared:
+    """Parameters as the pass wants them, from weights (K,) and covariances as variances (K, D) or matrices (K, D, D).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A covariance is not positive definite, or not finite.
+    """
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+    if not np.all(np.isfinite(covariances)):
+        raise np.linalg.LinAlgError("a covariance is not finite")
+    if covariances.ndim == 2:
+        if not np.all(covariances > 0):
+            raise np.linalg.LinAlgError("a variance is not positive")
+        whitening = diagonal = 1 / np.sqrt(covariances)
+    else:
+        whitening = np.tril(np.linalg.inv(np.linalg.cholesky(covariances)))
+        diagonal = np.diagonal(whitening, axis1=1, axis2=2)
+    return Prepared(log_weights, whitening, float(np.log(diagonal).sum()))

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# The least mass that is divided by; first and second moments of less are zero beside it.
+TINY = 1e-300
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
@@ -108,10 +111,13 @@ class Statistics:
 
         A component without mass keeps its origin as mean and has no scatter.
         """
-        step = self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None]
+        mass = np.maximum(self.mass, TINY)[:, None]
+        step = self.first / mass
         if self.second.ndim == 2:
             return self.origin + step, np.maximum(self.second - self.first * step, 0.0)
-        crossed = self.mass[:, None, None] * (step[:, :, None] * step[:, None, :])
-        if len(self.second) != len(step):
-            crossed = crossed.sum(axis=0, keepdims=True)
-        return self.origin + step, self.second - crossed
+        # d dᵀ/n as the product of d/√n with itself is symmetric to the last bit.
+        root = self.first / np.sqrt(mass)
+        if len(self.second) == len(root):
+            scatter = root[:, :, None] * root[:, None, :]
+            return self.origin + step, np.subtract(self.second, scatter, out=scatter)
+        return self.origin + step, self.second - (root.T @ root)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 
 import numpy as np
@@ -84,5 +85,11 @@ def get(covariance_type: str) -> Family:
             f"covariance_type={covariance_type!r} is not a covariance family; "
             f"choose one of {', '.join([*list(ALIASES)[:4], *NAMES])}."
         )
+    return _defined(name)
+
+
+@cache
+def _defined(name: str) -> Family:
+    """Every M-step asks for its family: the import system would take longer than the M-step."""
     family: Family = import_module(f"gaussmix.families.{name.lower()}").family
     return family

@@ -1,9 +1,7 @@
-"""How covariances are stored, whitened and accumulated: spherical, diagonal, tied, full.
+"""How covariances are stored and accumulated: spherical, diagonal, tied, full.
 
 The pass over rows sees only whitenings: ``(K, D)`` for axis-parallel components, ``(1, D, D)`` for one matrix
-shared by all, ``(K, D, D)`` for one each. It accumulates second moments of the same shape. `whitening` Wₖ is
-lower triangular with Wₖ Σₖ Wₖᵀ = I, so that the Mahalanobis distance is |Wₖ(x − μₖ)|² and
-ln|Σₖ| = −2 Σⱼ ln Wₖⱼⱼ.
+shared by all, ``(K, D, D)`` for one each. It accumulates second moments of the same shape, the ``moment_shape``.
 """
 
 from __future__ import annotations
@@ -28,9 +26,8 @@ class Structure:
         Shape of the stored covariances.
     moment_shape : callable (K, D) -> tuple
         Shape of the second moments that the pass accumulates, and of the whitening.
-    whiten : callable (covariances, K, D) -> Array
-        The whitening, in ``moment_shape``. Raises ``numpy.linalg.LinAlgError`` when one is not positive
-        definite.
+    spread : callable (covariances, D) -> Array
+        The stored covariances in ``moment_shape``, as they are whitened.
     dense : callable (covariances, K, D) -> Array (K, D, D)
         The covariances written out in full.
     moments : callable (dense) -> Array
@@ -42,27 +39,10 @@ class Structure:
     name: str
     shape: Callable[[int, int], tuple[int, ...]]
     moment_shape: Callable[[int, int], tuple[int, ...]]
-    whiten: Callable[[Array, int, int], Array]
+    spread: Callable[[Array, int], Array]
     dense: Callable[[Array, int, int], Array]
     moments: Callable[[Array], Array]
     log_det: Callable[[Array], Array]
-
-
-def _inverse_root(variances: Array) -> Array:
-    """1/√v, elementwise; refuses what is not positive and finite."""
-    if not np.all((variances > 0) & (variances < np.inf)):
-        raise np.linalg.LinAlgError("a variance is not positive")
-    root: Array = 1.0 / np.sqrt(variances)
-    return root
-
-
-def _triangular_inverse(covariances: Array) -> Array:
-    """L⁻¹ of the Cholesky factor L of each matrix; exactly lower triangular."""
-    factor = np.linalg.cholesky(covariances)
-    if not np.all(np.isfinite(factor)):
-        raise np.linalg.LinAlgError("a covariance is not finite")
-    inverse: Array = np.tril(np.linalg.inv(factor))
-    return inverse
 
 
 def _diagonal_matrices(variances: Array) -> Array:
@@ -93,7 +73,7 @@ spherical = Structure(
     name="spherical",
     shape=lambda K, D: (K,),
     moment_shape=lambda K, D: (K, D),
-    whiten=lambda covariances, K, D: np.repeat(_inverse_root(covariances)[:, None], D, axis=1),
+    spread=lambda covariances, D: covariances.repeat(D).reshape(-1, D),
     dense=lambda covariances, K, D: _diagonal_matrices(np.repeat(covariances[:, None], D, axis=1)),
     moments=_diagonal,
     log_det=_spherical_log_det,
@@ -103,7 +83,7 @@ diagonal = Structure(
     name="diagonal",
     shape=lambda K, D: (K, D),
     moment_shape=lambda K, D: (K, D),
-    whiten=lambda covariances, K, D: _inverse_root(covariances),
+    spread=lambda covariances, D: covariances,
     dense=lambda covariances, K, D: _diagonal_matrices(covariances),
     moments=_diagonal,
     log_det=_diagonal_log_det,
@@ -113,7 +93,7 @@ tied = Structure(
     name="tied",
     shape=lambda K, D: (D, D),
     moment_shape=lambda K, D: (1, D, D),
-    whiten=lambda covariances, K, D: _triangular_inverse(covariances[None]),
+    spread=lambda covariances, D: covariances[None],
     dense=lambda covariances, K, D: np.repeat(covariances[None], K, axis=0),
     moments=lambda dense: dense.sum(axis=0, keepdims=True),
     log_det=_log_det,
@@ -123,7 +103,7 @@ full = Structure(
     name="full",
     shape=lambda K, D: (K, D, D),
     moment_shape=lambda K, D: (K, D, D),
-    whiten=lambda covariances, K, D: _triangular_inverse(covariances),
+    spread=lambda covariances, D: covariances,
     dense=lambda covariances, K, D: covariances,
     moments=lambda dense: dense,
     log_det=_log_det,

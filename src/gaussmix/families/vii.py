@@ -5,7 +5,7 @@ from gaussmix.families import Array, Family, structures
 
 def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     """Eq. (8) under Σₖ = λₖ I: the mean of the diagonal of the scatter (K, D), over mass (K,)."""
-    covariances: Array = scatter.mean(axis=1) / mass
+    covariances: Array = scatter.sum(axis=1) / (scatter.shape[1] * mass)
     return covariances
 
 

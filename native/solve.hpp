@@ -1,0 +1,57 @@
+// Whitening, the dense algebra of an M-step: W = L^-1 of a covariance L L^T. Included once per instruction set;
+// everything has internal linkage.
+//
+// Row i of L^T and of W follow from the rows before by the same factors L_ik:
+//
+//   L_ii (L^T)_i = Sigma_i - sum_k L_ik (L^T)_k,        L_ii W_i = e_i - sum_k L_ik W_k        (k < i)
+//
+// All rows are contiguous, so that the compiler finds vectors, and four rows at a time are subtracted from one.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace {
+
+// target[begin, end) -= sum of factor[r] * rows[r * D + begin, r * D + end), r < count.
+template <int count>
+inline void subtract(double* __restrict target, const double* factor, const double* __restrict rows, std::int64_t D,
+                     std::int64_t begin, std::int64_t end) {
+    for (std::int64_t j = begin; j < end; ++j) {
+        double value = target[j];
+        for (int r = 0; r < count; ++r) value -= factor[r] * rows[r * D + j];
+        target[j] = value;
+    }
+}
+
+// Takes the rows [k, k + count) of `upper`, L^T, and `inverse`, W, out of row i of both.
+template <int count>
+inline void eliminate(double* upper, double* inverse, std::int64_t D, std::int64_t i, std::int64_t k) {
+    double factor[count];
+    for (int r = 0; r < count; ++r) factor[r] = upper[(k + r) * D + i];
+    subtract<count>(upper + i * D, factor, upper + k * D, D, i, D);
+    subtract<count>(inverse + i * D, factor, inverse + k * D, D, 0, k + count);
+}
+
+// W (D, D), zero above the diagonal, of the covariance (D, D); false when that is not positive definite or not finite.
+// `upper` (D, D) is left with L^T in its upper triangle.
+inline bool whiten(const double* covariance, std::int64_t D, double* inverse, double* upper) {
+    double largest = 0;
+    for (std::int64_t i = 0; i < D; ++i) {
+        double *const above = upper + i * D, *const below = inverse + i * D;
+        std::copy(covariance + i * D + i, covariance + (i + 1) * D, above + i);
+        std::fill(below, below + D, 0.0);
+        below[i] = 1;
+        std::int64_t k = 0;
+        for (; k + 4 <= i; k += 4) eliminate<4>(upper, inverse, D, i, k);
+        for (; k < i; ++k) eliminate<1>(upper, inverse, D, i, k);
+        if (!(above[i] > 0 && above[i] < std::numeric_limits<double>::infinity())) return false;
+        const double scale = 1 / std::sqrt(above[i]);
+        for (std::int64_t j = i; j < D; ++j) above[j] *= scale;
+        for (std::int64_t j = 0; j <= i; ++j) largest += std::abs(below[j] *= scale);
+    }
+    return largest < std::numeric_limits<double>::infinity();
+}
+
+}  // namespace
