@@ -4,35 +4,111 @@
 
 namespace {
 
-// l_k -> e_k = exp(l_k - max), with ln p and w / s per row; a row without any finite l_k gets ln p = -inf, e_k = 0.
+// Sum over rows of ln p = m + ln s, in double. Rows of weight one take one logarithm for several: ln(s s' s'' ...). The
+// sums s lie between 1 and K + 1 < 2^31, so that the products stay in range.
+template <class Real>
+class LogLikelihood {
+    static constexpr int factors = sizeof(Real) == 8 ? 32 : 4, parts = sizeof(double) / sizeof(Real);
+    Vector<double> total[parts] = {};
+    Vector<Real> product = splat<Real>(1);
+    int left = factors;
+
+    void add(Vector<Real> v) {
+        typedef Real Part __attribute__((vector_size(GAUSSMIX_BYTES / parts)));
+        Part part[parts];
+        std::memcpy(part, &v, sizeof part);
+        for (int i = 0; i < parts; ++i) total[i] += __builtin_convertvector(part[i], Vector<double>);
+    }
+    void flush() {
+        add(log_positive<Real>(product));
+        product = splat<Real>(1), left = factors;
+    }
+
+public:
+    void add_rows(Vector<Real> largest, Vector<Real> s, Vector<Real> weight) {
+        add(weight > Real(0) ? largest : Vector<Real>{});
+        product *= weight > Real(0) ? s : splat<Real>(1);
+        if (--left == 0) flush();
+    }
+    void add_weighted_rows(Vector<Real> largest, Vector<Real> s, Vector<Real> weight) {
+        add(weight > Real(0) ? weight * (largest + log_positive<Real>(s)) : Vector<Real>{});
+    }
+    double value() {
+        flush();
+        for (int i = 1; i < parts; ++i) total[0] += total[i];
+        return sum<double>(total[0]);
+    }
+};
+
+// Components that take part: those in use, and the noise component.
+template <class Real>
+inline int components_of(const Tile<Real>& tile) {
+    return tile.used + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
+}
+
+// max l_k, or 0 where none is finite; then l_k -> e_k = exp(l_k - max). Returns the maximum and s = sum e_k, at least
+// the smallest positive number that does no harm: where no l_k is finite the maximum is -inf, e_k is 0 and s is 1.
 template <class Real, bool Subnormal>
-void bayes(Tile<Real>& tile, std::int64_t* label) {
+inline Vector<Real> exponentials(const Tile<Real>& tile, int components, int t, Vector<Real>& s) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    const int L = lanes<Real>, T = tile.T;
-    const int components = tile.used + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
-    for (int t = 0; t < T; t += L) {
-        Vector<Real> largest = load(tile.slot(0) + t);
-        for (int k = 1; k < components; ++k) {
-            const Vector<Real> l = load(tile.slot(k) + t);
+    Vector<Real> largest = load(tile.slot(0) + t), total{};
+    for (int a = 1; a < components; ++a) {
+        const Vector<Real> l = load(tile.slot(a) + t);
+        largest = l > largest ? l : largest;
+    }
+    const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
+    for (int a = 0; a < components; ++a) {
+        const Vector<Real> e = exp_negative<Real, Subnormal>(load(tile.slot(a) + t) - shift);
+        store(tile.slot(a) + t, e);
+        total += e;
+    }
+    s = total > Real(0) ? total : splat<Real>(1);
+    return largest;
+}
+
+// For sums: l_k -> e_k, with w / s per row; returns the tile's sum of w ln p.
+template <class Real>
+double bayes(Tile<Real>& tile, bool weighted) {
+    constexpr int L = lanes<Real>;
+    const int components = components_of(tile);
+    LogLikelihood<Real> likelihood;
+    for (int t = 0; t < tile.T; t += L) {
+        Vector<Real> s;
+        const Vector<Real> largest = exponentials<Real, false>(tile, components, t, s), weight = load(tile.weight + t);
+        if (weighted) likelihood.add_weighted_rows(largest, s, weight);
+        else likelihood.add_rows(largest, s, weight);
+        store(tile.scale + t, weight / s);
+    }
+    return likelihood.value();
+}
+
+// For outputs: l_k -> e_k down to subnormal ones, with ln p and 1 / s per row.
+template <class Real>
+void bayes_of_each_row(Tile<Real>& tile) {
+    constexpr int L = lanes<Real>;
+    const int components = components_of(tile);
+    for (int t = 0; t < tile.T; t += L) {
+        Vector<Real> s;
+        const Vector<Real> largest = exponentials<Real, true>(tile, components, t, s);
+        store(tile.log_density + t, largest + log_positive<Real>(s));
+        store(tile.scale + t, Real(1) / s);
+    }
+}
+
+// The first component that attains max l_k, K for noise. In float32, -1 where none is finite: squares have overflowed,
+// so the caller is to compute in float64.
+template <class Real>
+void classify(const Tile<Real>& tile, std::int64_t* label) {
+    constexpr int L = lanes<Real>;
+    const int components = components_of(tile);
+    for (int t = 0; t < tile.filled; t += L) {
+        Vector<Real> largest = splat<Real>(-std::numeric_limits<Real>::infinity()), best = splat<Real>(sizeof(Real) == 8 ? 0 : -1);
+        for (int a = 0; a < components; ++a) {
+            const Vector<Real> l = load(tile.slot(a) + t);
+            best = l > largest ? splat<Real>(Real(a < tile.used ? tile.active[a] : tile.K)) : best;
             largest = l > largest ? l : largest;
         }
-        if (label)  // the first component that attains the maximum
-            for (int i = t; i < t + L && i < tile.filled; ++i) {
-                int k = 0;
-                while (k + 1 < components && tile.slot(k)[i] != largest[i - t]) ++k;
-                label[i] = k < tile.used ? tile.active[k] : tile.K;
-            }
-        const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
-        Vector<Real> s{};
-        for (int k = 0; k < components; ++k) {
-            const Vector<Real> e = exp_negative<Real, Subnormal>(load(tile.slot(k) + t) - shift);
-            store(tile.slot(k) + t, e);
-            s += e;
-        }
-        const Vector<Real> seen = s > Real(0) ? s : splat<Real>(1);
-        const Vector<Real> lowest = splat<Real>(-infinity);
-        store(tile.log_density + t, largest > -infinity ? largest + log_positive<Real>(seen) : lowest);
-        store(tile.scale + t, load(tile.weight + t) / seen);
+        for (int i = 0; i < L && t + i < tile.filled; ++i) label[t + i] = std::int64_t(best[i]);
     }
 }
 

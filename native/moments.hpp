@@ -15,43 +15,40 @@ inline void add_to(double* to, Vector<Real> v, int count = lanes<Real>) {
 // Rows [From, To) of the second moment, with their first moments; the mass if From is 0.
 template <class Real, int D, bool Diagonal, int From, int To>
 inline void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
-    constexpr int unroll = D == 1 ? 4 : D == 2 ? 2 : 1, L = lanes<Real>, P = panel_rows<Real>, rows = To - From;
-    const Real *high = tile.high(k), *low = tile.low(k);
-    Vector<Real> mass[unroll] = {}, first[unroll][rows] = {}, second[unroll][rows][To] = {};
-    for (int t = 0; t < tile.T; t += P)
-        for (int v = 0; v < P; v += unroll * L)
-#pragma GCC unroll 4
-            for (int u = 0; u < unroll; ++u) {
-                const int at = t + v + u * L;
-                const Real* x = tile.feature(0, t) + v + u * L;
-                reread(high), reread(low);
-                const Vector<Real> g = load(e + at) * load(tile.scale + at);
-                if constexpr (From == 0) mass[u] += g;
-                Vector<Real> gr[rows];
-#pragma GCC unroll 8
-                for (int j = To - 1; j >= (Diagonal ? From : 0); --j) {
-                    const Vector<Real> r = minus(load(x + j * P), high[j], low[j]);
-                    if (j >= From) {
-                        gr[j - From] = g * r;
-                        first[u][j - From] += gr[j - From];
-                    }
-#pragma GCC unroll 8
-                    for (int i = 0; i < rows; ++i)
-                        if (Diagonal ? j == From + i : j <= From + i) second[u][i][j] += gr[i] * r;
-                }
+    constexpr int L = lanes<Real>, P = panel_rows<Real>, rows = To - From, begin = Diagonal ? From : 0;
+    const Real *high = tile.high(k), *low = tile.low(k), *scale = tile.scale;
+    Vector<Real> mass{}, first[rows] = {}, second[rows][To] = {};
+    for (int t = 0; t < tile.T; t += L) {
+        reread(high), reread(low);
+        const Real* x = tile.feature(0, t);
+        const Vector<Real> g = load(e + t) * load(scale + t);
+        if constexpr (From == 0) mass += g;
+        Vector<Real> gr[rows];
+        unrolled<To - begin>([&](auto step) {
+            constexpr int j = To - 1 - step;  // the last first: what it and its like are multiplied with
+            const Vector<Real> r = minus(load(x + j * P), high[j], low[j]);
+            if constexpr (j >= From) {
+                gr[j - From] = g * r;
+                first[j - From] += gr[j - From];
             }
-    double* to = sums.second + (tile.c.shared ? 0 : k) * D * (Diagonal ? 1 : D);
-    for (int u = 0; u < unroll; ++u) {
-        if constexpr (From == 0) sums.mass[k] += sum<Real>(mass[u]);
-#pragma GCC unroll 8
-        for (int i = 0; i < rows; ++i) {
-            sums.first[k * D + From + i] += sum<Real>(first[u][i]);
-            if constexpr (Diagonal) to[From + i] += sum<Real>(second[u][i][From + i]);
-            else
-#pragma GCC unroll 8
-                for (int j = 0; j <= From + i; ++j) to[(From + i) * D + j] += sum<Real>(second[u][i][j]);
-        }
+            unrolled<rows>([&](auto i) {
+                if constexpr (Diagonal ? j == From + i : j <= From + i) second[i][j] += gr[i] * r;
+            });
+        });
     }
+    if constexpr (From == 0) sums.mass[k] += sum<Real>(mass);
+    double* to = sums.second + (tile.c.shared ? 0 : k) * D * (Diagonal ? 1 : D);
+    unrolled<rows>([&](auto i) {
+        sums.first[k * D + From + i] += sum<Real>(first[i]);
+        unrolled<To - begin>([&](auto step) {
+            constexpr int j = begin + step;
+            if constexpr (Diagonal) {
+                if (j == From + i) to[j] += sum<Real>(second[i][j]);
+            } else if (j <= From + i) {
+                to[(From + i) * D + j] += sum<Real>(second[i][j]);
+            }
+        });
+    });
 }
 
 template <class Real, int D, bool Diagonal>

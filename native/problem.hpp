@@ -46,7 +46,7 @@ struct Sums {
 // What evaluation writes for each row of the whole; null where it is not wanted.
 struct Outputs {
     double* log_density;       // (N)
-    std::int64_t* label;       // (N), K for noise
+    std::int64_t* label;       // (N), K for noise; float32: -1 where every density is zero
     double* responsibilities;  // (N, K + 1)
 };
 

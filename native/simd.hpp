@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -18,7 +19,14 @@ struct Traits<double> {
     static constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
     // ln of the smallest number kept: in sums (products with it stay clear of slow subnormals), and at all.
     static constexpr double lowest_in_sums = -690.0, lowest = -745.2;
-    static constexpr int exp_terms = 13, log_terms = 11;
+    // exp(r) = 1 + r + r^2 sum_j exp_tail[j] r^j for |r| <= ln 2 / 2, to 1.7e-17 of it (interpolated at Chebyshev's points).
+    static constexpr double exp_tail[] = {0.500000000000000102,   0.166666666666666675,    0.0416666666666241279,
+                                          0.00833333333333006183, 0.00138888889172137169,  0.000198412698630536169,
+                                          2.48015212959543751e-5, 2.75572684599970648e-6,  2.76200884454097482e-7,
+                                          2.51003854955103191e-8};
+    // artanh(z) = z + z^3 sum_j log_tail[j] z^2j for |z| <= (sqrt 2 - 1) / (sqrt 2 + 1), likewise, to 4.6e-18.
+    static constexpr double log_tail[] = {0.333333333333333484, 0.199999999999497216,  0.142857143130016344, 0.111111055651299385,
+                                          0.0909144472783747302, 0.0766585530910538578, 0.0730829271244431099};
 };
 
 template <>
@@ -28,7 +36,9 @@ struct Traits<float> {
     static constexpr float round_shift = 12582912.0f;  // 1.5 * 2^23
     static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     static constexpr float lowest_in_sums = -80.0f, lowest = -103.3f;
-    static constexpr int exp_terms = 7, log_terms = 5;
+    static constexpr float exp_tail[] = {0.5f, 0.166665769896987757f, 0.0416665546172045742f, 0.00836317905272257737f,
+                                         0.00139261835877134945f};  // to 1.0e-8
+    static constexpr float log_tail[] = {0.333333425225780145f, 0.199943891410814039f, 0.147900265215942211f};  // 2.8e-9
 };
 
 template <class Real>
@@ -54,9 +64,30 @@ inline void store(Real* to, Vector<Real> v) {
     std::memcpy(to, &v, sizeof v);
 }
 template <class Real>
+inline Integers<Real> bits_of(Vector<Real> v) {
+    Integers<Real> bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+template <class Real>
+inline Vector<Real> from_bits(Integers<Real> bits) {
+    Vector<Real> v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+}
+template <class Real>
 inline Vector<Real> splat(Real x) {
     return x - Vector<Real>{};
 }
+// f(0), f(1), ..., f(N - 1) with constants for arguments: arrays indexed by them live in registers.
+template <int N, int I = 0, class F>
+[[gnu::always_inline]] inline void unrolled(const F& f) {
+    if constexpr (I < N) {
+        f(std::integral_constant<int, I>{});
+        unrolled<N, I + 1>(f);
+    }
+}
+
 // Hides from the compiler that what `from` points to stays the same, so that it is read where it is used: held in
 // registers through a loop, it would drive out the accumulators.
 template <class Real>
@@ -100,66 +131,50 @@ inline void turn(Vector<Real>* square) {
     }
 }
 
-template <class Real>
-inline double sum(Vector<Real> v) {
-    double total = 0;
-    if constexpr (lanes<Real> >= 4) {
-        // Halve until two lanes are left: the compiler sees extracts and adds.
-        typedef Real Half __attribute__((vector_size(GAUSSMIX_BYTES / 2)));
-        Half low, high;
-        std::memcpy(&low, &v, sizeof low);
-        std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-        low += high;
-        if constexpr (lanes<Real> >= 8) {
-            typedef Real Quarter __attribute__((vector_size(GAUSSMIX_BYTES / 4)));
-            Quarter a, b;
-            std::memcpy(&a, &low, sizeof a);
-            std::memcpy(&b, reinterpret_cast<const char*>(&low) + sizeof a, sizeof b);
-            a += b;
-            for (int i = 0; i < lanes<Real> / 4; ++i) total += a[i];
-        } else {
-            for (int i = 0; i < lanes<Real> / 2; ++i) total += low[i];
-        }
+// The sum of all lanes, halves on halves.
+template <class Real, int Half = lanes<Real> / 2>
+inline Real sum(Vector<Real> v) {
+    if constexpr (Half == 0) {
+        return v[0];
     } else {
-        for (int i = 0; i < lanes<Real>; ++i) total += v[i];
+        Integers<Real> other;
+        for (int i = 0; i < lanes<Real>; ++i) other[i] = i ^ Half;
+        return sum<Real, Half / 2>(v + __builtin_shuffle(v, other));
     }
-    return total;
 }
 
-// 2^n for integral n within the exponent's range.
+// c[0] + c[1] x + c[2] x^2 + ...
+template <class Real, int Terms>
+inline Vector<Real> polynomial(const Real (&c)[Terms], Vector<Real> x) {
+    Vector<Real> value = splat<Real>(c[Terms - 1]);
+#pragma GCC unroll 16
+    for (int i = Terms - 2; i >= 0; --i) value = value * x + c[i];
+    return value;
+}
+
+// v 2^n, where n + Traits::round_shift was rounded: n stands in the last bits of `shifted`.
 template <class Real>
-inline Vector<Real> power_of_two(Vector<Real> n) {
-    using T = Traits<Real>;
-    Vector<Real> shifted = n + (T::round_shift + T::bias);
-    Integers<Real> bits;
-    std::memcpy(&bits, &shifted, sizeof bits);
-    bits <<= T::mantissa;
-    Vector<Real> power;
-    std::memcpy(&power, &bits, sizeof power);
-    return power;
+inline Vector<Real> times_power_of_two(Vector<Real> v, Vector<Real> shifted) {
+    return from_bits<Real>(bits_of<Real>(v) + (bits_of<Real>(shifted) << Traits<Real>::mantissa));
 }
 
-// exp(x) for x <= 0, to about one unit in the last place; zero below Traits::lowest_in_sums or, with `Subnormal`,
-// below the smallest subnormal. x = n ln 2 + r with |r| <= ln 2 / 2; `exp_terms` terms of exp(r)'s Taylor series.
+// exp(x) for x <= 0, to about one unit in the last place, or half a unit of x's; zero below Traits::lowest_in_sums or,
+// with `Subnormal`, below the smallest subnormal. x = n ln 2 + r with |r| <= ln 2 / 2.
 template <class Real, bool Subnormal>
 inline Vector<Real> exp_negative(Vector<Real> x) {
     using T = Traits<Real>;
-    const auto kept = x > (Subnormal ? T::lowest : T::lowest_in_sums);
-    x = kept ? x : Vector<Real>{};
-    Vector<Real> n = (x * Real(1.4426950408889634) + T::round_shift) - T::round_shift;
-    Vector<Real> r = (x - n * T::ln2_high) - n * T::ln2_low;
-    constexpr double inverse_factorial[] = {
-        1.0,         1.0,          1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,       1.0 / 720,
-        1.0 / 5040,  1.0 / 40320,  1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600, 1.0 / 6227020800};
-    Vector<Real> series = splat<Real>(Real(inverse_factorial[T::exp_terms]));
-#pragma GCC unroll 16
-    for (int i = T::exp_terms - 1; i >= 0; --i) series = series * r + Real(inverse_factorial[i]);
+    const Vector<Real> shifted = x * Real(1.4426950408889634) + T::round_shift, n = shifted - T::round_shift;
+    const Vector<Real> r = (x - n * T::ln2_high) - n * T::ln2_low;
+    Vector<Real> power = (polynomial(T::exp_tail, r) * r + Real(1)) * r + Real(1);
     if constexpr (Subnormal) {  // in two steps, so that a result below the normal range is rounded, not lost
-        const Vector<Real> half = (n * Real(0.5) + T::round_shift) - T::round_shift;
-        series *= power_of_two<Real>(half);
-        n -= half;
+        const Vector<Real> half = n * Real(0.5) + T::round_shift;
+        power = times_power_of_two<Real>(power, half);
+        const Vector<Real> rest = n - (half - T::round_shift);
+        power *= times_power_of_two<Real>(splat<Real>(1), rest + T::round_shift);
+    } else {
+        power = times_power_of_two<Real>(power, shifted);
     }
-    return kept ? series * power_of_two<Real>(n) : Vector<Real>{};
+    return x > (Subnormal ? T::lowest : T::lowest_in_sums) ? power : Vector<Real>{};
 }
 
 // ln(x) for normal x > 0: x = 2^e m with m in [1/sqrt 2, sqrt 2); ln m = 2 artanh((m - 1)/(m + 1)).
@@ -167,29 +182,17 @@ template <class Real>
 inline Vector<Real> log_positive(Vector<Real> x) {
     using T = Traits<Real>;
     using Int = typename T::Int;
-    Integers<Real> bits;
-    std::memcpy(&bits, &x, sizeof bits);
     constexpr Int one = Int(T::bias) << T::mantissa, mask = (Int(1) << T::mantissa) - 1;
     const Int root_half = sizeof(Real) == 8 ? Int(0x3fe6a09e667f3bcdLL) : Int(0x3f3504f3);
     // Exponents are counted from sqrt(1/2), so that the mantissa lies around one.
-    Integers<Real> moved = bits - root_half + one;
-    Integers<Real> exponent = (moved >> T::mantissa) - T::bias;
-    Integers<Real> mantissa_bits = (moved & mask) + root_half;
-    Vector<Real> m;
-    std::memcpy(&m, &mantissa_bits, sizeof m);
+    const Integers<Real> moved = bits_of<Real>(x) - root_half + one;
+    const Integers<Real> exponent = (moved >> T::mantissa) - T::bias;
+    const Vector<Real> m = from_bits<Real>((moved & mask) + root_half);
     // Small integers to floating point through the bits of 1.5 * 2^mantissa.
-    Vector<Real> shift = splat<Real>(T::round_shift), e;
-    Integers<Real> shift_bits;
-    std::memcpy(&shift_bits, &shift, sizeof shift_bits);
-    shift_bits += exponent;
-    std::memcpy(&e, &shift_bits, sizeof e);
-    e -= T::round_shift;
-    Vector<Real> z = (m - Real(1)) / (m + Real(1)), z2 = z * z;
-    Vector<Real> series = splat<Real>(Real(1.0 / (2 * T::log_terms + 1)));
-#pragma GCC unroll 16
-    for (int i = T::log_terms - 1; i >= 1; --i) series = series * z2 + Real(1.0 / (2 * i + 1));
+    const Vector<Real> e = from_bits<Real>(bits_of<Real>(splat<Real>(T::round_shift)) + exponent) - T::round_shift;
+    const Vector<Real> z = (m - Real(1)) / (m + Real(1)), z2 = z * z;
     // ln 2 in two parts: e times the high one is exact.
-    return e * T::ln2_high + (z * Real(2) + (z * Real(2) * z2 * series + e * T::ln2_low));
+    return e * T::ln2_high + (z * Real(2) + (z * Real(2) * z2 * polynomial(T::log_tail, z2) + e * T::ln2_low));
 }
 
 }  // namespace

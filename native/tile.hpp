@@ -107,57 +107,63 @@ struct Tile {
 
 // ---- rows -> x ----------------------------------------------------------------------------------------------------
 
-// Features [first, last) of the tile, one value after the other.
-template <class Real, class From>
-void copy_features(Tile<Real>& tile, const Rows& rows, int first, int last) {
+// Features [first, last) of the tile, one value after the other; `row` (t) is where row t starts.
+template <class Real, class From, class Start>
+inline void copy_features(const Tile<Real>& tile, std::int64_t column_step, int first, int last, Start row) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    for (int j = first; j < last; ++j) {
-        const char* from = rows.data + j * rows.column_step;
-        Real* strip = tile.strips ? tile.x_strips + std::int64_t(j / L) * tile.T * L + j % L : nullptr;
-        const std::int64_t* offset = tile.offset;
+    auto value = [](const char* from) {
+        From value;
+        std::memcpy(&value, from, sizeof value);
+        return Real(value);
+    };
+    for (int j = first; j < last; ++j)
         for (int begin = 0; begin < tile.T; begin += P) {
             Real* to = tile.feature(j, begin);
-            for (int t = 0; t < P; ++t) {
-                From value;
-                std::memcpy(&value, from + offset[begin + t], sizeof value);
-                to[t] = Real(value);
-                if (strip) strip[(begin + t) * L] = Real(value);
-            }
+            for (int t = 0; t < P; ++t) to[t] = value(row(begin + t) + j * column_step);
         }
+    for (int j = first; j < last && tile.strips; ++j) {
+        Real* to = tile.x_strips + std::int64_t(j / L) * tile.T * L + j % L;
+        for (int t = 0; t < tile.T; ++t) to[t * L] = *tile.feature(j, t);
     }
 }
 
 // L rows of L adjacent features at a time, turned in registers.
-template <class Real, class From>
-void copy_squares(Tile<Real>& tile, const Rows& rows, int last) {
+template <class Real, class From, class Start>
+inline void copy_squares(const Tile<Real>& tile, int last, Start row) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
     const std::int64_t strip = tile.strips ? tile.T : 0;
     Real* strips = tile.x_strips;
     for (int t = 0; t < tile.T; t += L)
         for (int j = 0; j < last; j += L) {
-            const char* from = rows.data + j * rows.column_step;
             Vector<Real> square[L];
-#pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) square[i] = load_as<Real, From>(from + tile.offset[t + i]);
-            if (strip)
-                for (int i = 0; i < L; ++i) store(strips + j * strip + (t + i) * L, square[i]);
+            unrolled<L>([&](auto i) { square[i] = load_as<Real, From>(row(t + i) + j * sizeof(From)); });
+            if (strip) unrolled<L>([&](auto i) { store(strips + j * strip + (t + i) * L, square[i]); });
             turn<Real>(square);
             Real* to = tile.feature(j, t);
-            for (int i = 0; i < L; ++i) store(to + i * P, square[i]);
+            unrolled<L>([&](auto i) { store(to + i * P, square[i]); });
         }
+}
+
+template <class Real, class From, class Start>
+inline void copy(const Tile<Real>& tile, const Rows& rows, Start row) {
+    const int squares = rows.column_step == sizeof(From) ? tile.D / lanes<Real> * lanes<Real> : 0;
+    copy_squares<Real, From>(tile, squares, row);
+    copy_features<Real, From>(tile, rows.column_step, squares, tile.D, row);
 }
 
 template <class Real, class From>
 void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
-    auto row = [&](std::int64_t t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
-    for (int t = 0; t < tile.T; ++t) {
-        const std::int64_t source = row(t < tile.filled ? t : 0);
-        tile.offset[t] = source * rows.row_step;
-        tile.weight[t] = t < tile.filled ? (rows.weights ? Real(rows.weights[source]) : Real(1)) : Real(0);
+    auto index = [&](std::int64_t t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
+    for (int t = 0; t < tile.T; ++t) tile.weight[t] = Real(t < tile.filled);
+    for (int t = 0; t < tile.filled && rows.weights; ++t) tile.weight[t] = Real(rows.weights[index(t)]);
+    if (rows.order || tile.filled < tile.T) {
+        std::int64_t* offset = tile.offset;
+        for (int t = 0; t < tile.T; ++t) offset[t] = index(t < tile.filled ? t : 0) * rows.row_step;
+        copy<Real, From>(tile, rows, [offset, data = rows.data](int t) { return data + offset[t]; });
+    } else {
+        const char* first = rows.data + begin * rows.row_step;
+        copy<Real, From>(tile, rows, [first, step = rows.row_step](int t) { return first + t * step; });
     }
-    const int squares = rows.column_step == sizeof(From) ? tile.D / lanes<Real> * lanes<Real> : 0;
-    copy_squares<Real, From>(tile, rows, squares);
-    copy_features<Real, From>(tile, rows, squares, tile.D);
 }
 
 // x - mu without rounding mu to Real first.

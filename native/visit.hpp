@@ -12,10 +12,10 @@
 
 namespace {
 
-// Returns the work in thirds of a dense component's: one for its densities, two for the rest if it is kept; far below
-// zero when the visit is to end.
+// l_k of all components that matter in the tile. Returns the work in thirds of a dense component's: one for its
+// densities, two for the rest if it is kept; far below zero when the visit is to end.
 template <class Real>
-std::int64_t e_step(Tile<Real>& tile, const Watch& watch, bool summing, std::int64_t* label) {
+std::int64_t densities(Tile<Real>& tile, const Watch& watch) {
     choose_active(tile);
     const int evaluated = tile.used;
     for (int a = 0; a < tile.used; ++a) {
@@ -24,18 +24,15 @@ std::int64_t e_step(Tile<Real>& tile, const Watch& watch, bool summing, std::int
     }
     if (tile.c.reach < std::numeric_limits<double>::infinity()) drop_unlikely(tile);
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.used)[t] = Real(tile.c.log_noise);
-    if (summing) bayes<Real, false>(tile, label);
-    else bayes<Real, true>(tile, label);
     return evaluated + 2 * tile.used;
 }
 
 template <class Real>
-bool add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watch& watch, Sums& sums) {
-    for (int t = 0; t < tile.filled; ++t) {
-        const double w = rows.weights ? rows.weights[rows.order ? rows.order[begin + t] : begin + t] : 1.0;
-        sums.weight += w;
-        if (w > 0) sums.log_likelihood += w * tile.log_density[t];
-    }
+bool add_sums(Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watch& watch, Sums& sums) {
+    sums.log_likelihood += bayes(tile, rows.weights != nullptr);
+    for (int t = 0; t < tile.filled && rows.weights; ++t)
+        sums.weight += rows.weights[rows.order ? rows.order[begin + t] : begin + t];
+    if (!rows.weights) sums.weight += tile.filled;
     if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
         for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.used)[t]) * tile.scale[t];
     for (int a = 0; a < tile.used; ++a) {
@@ -46,17 +43,17 @@ bool add_sums(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, cons
 }
 
 template <class Real>
-void write_outputs(const Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
-    const int columns = tile.K + 1;
+void write_outputs(Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
+    if (out.label) classify(tile, out.label + begin);
+    if (!out.log_density && !out.responsibilities) return;
+    bayes_of_each_row(tile);
+    for (int t = 0; t < tile.filled && out.log_density; ++t) out.log_density[begin + t] = tile.log_density[t];
     const bool noise = tile.c.log_noise > -std::numeric_limits<double>::infinity();
-    if (out.log_density)
-        for (int t = 0; t < tile.filled; ++t) out.log_density[begin + t] = tile.log_density[t];
-    if (out.responsibilities)
-        for (int t = 0; t < tile.filled; ++t) {
-            double* row = out.responsibilities + (begin + t) * columns;
-            for (int a = 0; a < tile.K; ++a) row[a] = double(tile.slot(a)[t]) * tile.scale[t];
-            row[tile.K] = noise ? double(tile.slot(tile.K)[t]) * tile.scale[t] : 0.0;
-        }
+    for (int t = 0; t < tile.filled && out.responsibilities; ++t) {
+        double* row = out.responsibilities + (begin + t) * (tile.K + 1);
+        for (int a = 0; a < tile.K; ++a) row[a] = double(tile.slot(a)[t]) * tile.scale[t];
+        row[tile.K] = noise ? double(tile.slot(tile.K)[t]) * tile.scale[t] : 0.0;
+    }
 }
 
 template <class Real>
@@ -68,7 +65,7 @@ std::int64_t visit(const Rows& rows, const Components& c, std::int64_t begin, st
         tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
         if (rows.single) fill<Real, float>(tile, rows, begin);
         else fill<Real, double>(tile, rows, begin);
-        work += e_step(tile, watch, outputs == nullptr, outputs && outputs->label ? outputs->label + begin : nullptr);
+        work += densities(tile, watch);
         if (work < 0) return work;
         if (outputs) write_outputs(tile, begin, *outputs);
         if (sums && !add_sums(tile, rows, begin, watch, *sums)) return -1;
