@@ -19,6 +19,8 @@
 #include "driver.hpp"
 #include "levels.hpp"
 #include "order.hpp"
+#include "orientation.hpp"
+#include "volumes.hpp"
 
 namespace nb = nanobind;
 
@@ -198,6 +200,30 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
     return log_root;
 }
 
+// The axes (D, D) that components of scatter (K, D, D) share, and their sums of squares (K, D) along them; false if none.
+bool common_orientation(const In& scatter, const std::optional<In>& mass, const std::optional<In>& previous,
+                        const Out& axes, const Out& variances) {
+    require(scatter.ndim() == 3 && scatter.shape(1) == scatter.shape(2), "scatter must be (K, D, D)");
+    const std::size_t K = scatter.shape(0), D = scatter.shape(1);
+    require((!mass || mass->size() == K) && (!previous || previous->size() == K * D * D) && axes.size() == D * D &&
+                variances.size() == K * D, "mass (K,), previous (K, D, D), axes (D, D) or variances (K, D) has another shape");
+    nb::gil_scoped_release release;
+    CommonOrientation common(scatter.data(), mass ? mass->data() : nullptr, std::int64_t(K), std::int64_t(D));
+    return common.solve(previous ? previous->data() : nullptr, axes.data(), variances.data());
+}
+
+// The 1 / lambda_k (K,), up to a common factor, of components of scatter (K, D) or (K, D, D) that share the rest, from
+// those that are given; false if there are none.
+bool common_shape(const In& scatter, const In& mass, const Out& precisions) {
+    require(scatter.ndim() == 2 || (scatter.ndim() == 3 && scatter.shape(1) == scatter.shape(2)),
+            "scatter must be (K, D) or (K, D, D)");
+    const std::size_t K = scatter.shape(0), D = scatter.shape(1);
+    require(mass.size() == K && precisions.size() == K, "mass and precisions must be (K,)");
+    nb::gil_scoped_release release;
+    CommonShape common(scatter.data(), mass.data(), std::int64_t(K), std::int64_t(D), scatter.ndim() == 2);
+    return common.solve(precisions.data());
+}
+
 void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrder& order) {
     const Rows rows = view(x);
     require(order.shape(0) == x.shape(0) && rows.count < (std::int64_t(1) << 31) && leaf > 0,
@@ -223,6 +249,11 @@ NB_MODULE(_kernel, m) {
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
+    m.def("common_orientation", &common_orientation, nb::arg("scatter"), nb::arg("mass").none(), nb::arg("previous").none(),
+          nb::arg("axes").noconvert(), nb::arg("variances").noconvert(),
+          "Fills the axes that components share, and variances along them; without masses, of one volume. False if there are none.");
+    m.def("common_shape", &common_shape, nb::arg("scatter"), nb::arg("mass"), nb::arg("precisions").noconvert(),
+          "Improves 1 / volume of components of one shape and orientation to the optimum; false if there is none.");
     m.def("spatial_order", &order_rows, nb::arg("rows").noconvert(), nb::arg("leaf"), nb::arg("n_threads"), nb::arg("order").noconvert(),
           "Fills order with an order of the rows whose runs of `leaf` are compact in space.");
     m.def("instruction_sets", [] {

@@ -127,6 +127,91 @@ def test_stationary(name, K, D):
         assert abs(slope) <= 1e-8 * mass.sum() * max(size, 1e-300)
 
 
+def alternated(scatter, mass):
+    """The oracle of VEE, and with diagonal scatter of VEI: Celeux & Govaert's two steps in turn, 3000 times."""
+    K, D = scatter.shape[:2]
+    volumes = np.ones(K)
+    for _ in range(3000):
+        common = (scatter / volumes[:, None, None]).sum(axis=0) / mass.sum()
+        volumes = np.trace(np.linalg.solve(common, scatter), axis1=1, axis2=2) / (D * mass)
+    return volumes[:, None, None] * common
+
+
+@pytest.mark.parametrize(("K", "D"), [*SIZES, (9, 2), (40, 3), (3, 20)])
+def test_volumes_against_the_oracle(K, D):
+    scatter, mass = random_scatter(11, K, D)
+    expected = alternated(scatter, mass)
+    dense = solved("VEE", scatter, mass, get("VEE").solve(random_scatter(12, K, D)[0], mass, None))
+    np.testing.assert_allclose(dense, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+    diagonal = np.einsum("kii->ki", scatter)
+    expected = np.einsum("kii->ki", alternated(diagonal[:, :, None] * np.eye(D), mass))
+    np.testing.assert_allclose(get("VEI").solve(diagonal, mass, None), expected, rtol=1e-9)
+
+
+def rotated_pairwise(scatter, mass, axes):
+    """The oracle of EVE and VVE: the common orientation by Jacobi rotations, each the best of 64 angles, then of finer.
+
+    VVE with masses, EVE without; returns the diagonals τ (K, D).
+    """
+
+    def volumes(diagonals):
+        logs = np.log(diagonals).mean(axis=-1)
+        return np.exp(logs).sum(axis=-1) if mass is None else logs @ mass
+
+    turned, D = axes.T @ scatter @ axes, scatter.shape[1]
+    for sweep in range(60):
+        for p in range(D):
+            for q in range(p):
+                angle, width = 0.0, np.pi / 4 / (1 + sweep) ** 2
+                for _ in range(12):
+                    angles = angle + np.linspace(-width, width, 65)
+                    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+                    a, b, g = turned[:, p, p], turned[:, q, q], turned[:, p, q]
+                    tried = np.repeat(np.einsum("kii->ki", turned)[None], 65, axis=0)
+                    tried[:, :, p] = cos * cos * a + 2 * cos * sin * g + sin * sin * b
+                    tried[:, :, q] = sin * sin * a - 2 * cos * sin * g + cos * cos * b
+                    angle, width = angles[np.argmin(volumes(tried))], width / 16
+                turn = np.eye(D)
+                turn[p, p] = turn[q, q] = np.cos(angle)
+                turn[q, p], turn[p, q] = np.sin(angle), -np.sin(angle)
+                turned = turn.T @ turned @ turn
+    return np.einsum("kii->ki", turned)
+
+
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+@pytest.mark.parametrize(("K", "D"), [(3, 2), (2, 3), (3, 4)])
+def test_orientation_against_the_oracle(name, K, D):
+    """From the pooled eigenvectors, where both begin, no higher than the oracle."""
+    scatter, mass = random_scatter(13, K, D)
+    diagonals = rotated_pairwise(
+        scatter, mass if name == "VVE" else None, np.linalg.eigh(scatter.sum(axis=0))[1]
+    )
+    expected = get(name[:2] + "I").solve(diagonals, mass, None)
+    dense = solved(name, scatter, mass)
+    assert mass @ np.linalg.slogdet(dense)[1] <= mass @ np.log(expected).sum(axis=1) + 1e-8 * mass.sum()
+
+
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+@pytest.mark.parametrize(("K", "D", "warm"), [(4, 20, False), (3, 20, True), (3, 40, False), (2, 40, True)])
+def test_stationary_on_the_orthogonal_group(name, K, D, warm):
+    """The gradient along D exp X, X skew, vanishes beside what cancels in it, however many features.
+
+    With B_k = Dᵀ S_k D and the variances v_k along D it is Σₖ (v_kp⁻¹ − v_kq⁻¹) B_kpq.
+    """
+    scatter, mass = random_scatter(14, K, D)
+    previous = get(name).solve(random_scatter(15, K, D)[0], mass, None) if warm else None
+    dense = solved(name, scatter, mass, previous)
+    axes = decompose(dense, "E")[2][0]
+    turned, diagonal = axes.T @ scatter @ axes, axes.T @ dense @ axes
+    precision = 1 / np.einsum("kii->ki", diagonal)
+    np.testing.assert_allclose(
+        diagonal * np.sqrt(precision[:, :, None] * precision[:, None, :]), np.eye(D) + 0 * diagonal, atol=1e-9
+    )
+    pulls = (precision[:, :, None] - precision[:, None, :]) * turned
+    assert np.abs(pulls.sum(axis=0)).max() <= 1e-6 * np.abs(pulls).sum(axis=0).max()
+    assert np.linalg.norm(pulls.sum(axis=0)) <= 1e-8 * np.linalg.norm(np.abs(pulls).sum(axis=0))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_structure(name):
     scatter, mass = random_scatter(2, 4, 3)

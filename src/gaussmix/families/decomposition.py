@@ -8,10 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix.families import Array
-from gaussmix.families._orientation import Criterion, common_orientation
-
-# Flury & Gautschi's measure with every component alike: least where D diagonalises them all.
-_ALIKE = Criterion(lambda volumes: float(volumes.sum()), np.ones_like, power=0)
+from gaussmix.families._orientation import common_orientation
 
 
 def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
@@ -34,7 +31,8 @@ def _features(dense: Array) -> tuple[Array, Array]:
 
 def _shared(dense: Array) -> tuple[Array, Array]:
     scale = dense.trace(axis1=1, axis2=2)
-    axes, diagonals = common_orientation(dense / scale[:, None, None], _ALIKE, None)
+    # Flury & Gautschi's measure with every component alike: least where D diagonalises them all.
+    axes, diagonals = common_orientation(dense / scale[:, None, None], np.ones(len(dense)), None)
     order = np.argsort(-np.log(diagonals).mean(axis=0), kind="stable")
     return diagonals[:, order] * scale[:, None], np.repeat(_signed(axes[:, order])[None], len(dense), axis=0)
 

@@ -12,10 +12,10 @@ from gaussmix.families._volume_shape import with_shape
 def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     """Eq. (8) under |Σₖ| = λᴰ: scatter (K, D), each scaled to the common volume."""
     scatter = with_shape(scatter)
-    if not np.all(scatter > 0):
+    if not scatter.min() > 0:
         raise np.linalg.LinAlgError("a component has a feature without scatter: no shape is optimal")
-    volume = np.exp(np.log(scatter).mean(axis=1))
-    covariances: Array = scatter / volume[:, None] * (volume.sum() / mass.sum())
+    volume = np.exp(np.log(scatter).sum(axis=1) / scatter.shape[1])
+    covariances: Array = scatter * (volume.sum() / mass.sum() / volume)[:, None]
     return covariances
 
 

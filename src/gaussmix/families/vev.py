@@ -7,14 +7,14 @@ With Sₖ = Lₖ Ωₖ Lₖᵀ, eigenvalues in one order for all: Dₖ = Lₖ, a
 import numpy as np
 
 from gaussmix.families import Array, Family, structures
-from gaussmix.families.vei import solve as solve_axis_parallel
+from gaussmix.families._volume_shape import common_shape
 
 
 def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
     """Eq. (8) with one shape for the eigenvalues of the scatter (K, D, D), each its own eigenvectors."""
     eigenvalues, orientation = np.linalg.eigh(scatter)
-    volume = None if previous is None else previous.trace(axis1=1, axis2=2)[:, None]
-    variances = solve_axis_parallel(np.maximum(eigenvalues, 0), mass, volume)
+    volumes = None if previous is None else previous.trace(axis1=1, axis2=2)
+    variances = common_shape(np.maximum(eigenvalues, 0.0), mass, volumes)
     covariances: Array = (orientation * variances[:, None, :]) @ orientation.transpose(0, 2, 1)
     return covariances
 
