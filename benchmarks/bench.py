@@ -3,7 +3,7 @@
     python benchmarks/bench.py                      everything: about half an hour
     python benchmarks/bench.py iterations memory    some parts only
     python benchmarks/bench.py --smoke              small sizes, once: does it run, do the results agree
-    python benchmarks/bench.py --update             and write the results into docs/benchmarks.md and its pictures
+    python benchmarks/bench.py --update             and write the results into the documents and their pictures
 
 `--json FILE` keeps every number; a file that is there keeps the parts that did not run.
 """
@@ -23,11 +23,12 @@ from typing import Any
 import common
 import em_iteration
 import resources
+import steps
 import whole_fit
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENTS = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "kernel.md")
 IMAGES = ROOT / "docs" / "images"
 NUMBERS = HERE / "results.json"
 
@@ -101,6 +102,7 @@ PARTS: dict[str, Part] = {
         lambda options: resources.thread_results(options.smoke),
         resources.thread_markdown,
     ),
+    "steps": ("Where a pass spends its time", lambda options: steps.results(options.smoke), steps.markdown),
     "pruning": ("Many components", *script("pruning.py")),
     "startup": (
         "From the prompt to the answer",
@@ -114,13 +116,15 @@ PARTS: dict[str, Part] = {
 # ---- the document ----------------------------------------------------------------------------------------------------
 
 
+def marked(name: str) -> re.Pattern[str]:
+    """Where the document has what the part printed."""
+    return re.compile(rf"(<!-- printed: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
 def updated(text: str, printed: dict[str, str]) -> str:
     """The document with what was printed between its marks; parts that did not run stay."""
     for name, section in printed.items():
-        pattern = rf"(<!-- printed: {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(pattern, lambda m, s=section: f"{m[1]}\n{s}\n\n{m[2]}", text, flags=re.DOTALL)
-        if count != 1:
-            log(f"  {DOCUMENT.name} has no mark for {name}")
+        text = marked(name).sub(lambda found, section=section: f"{found[1]}\n{section}\n\n{found[2]}", text)
     return text
 
 
@@ -134,7 +138,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float64", "float32"), help="iterations in this one only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every number")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the pictures there")
-    parser.add_argument("--update", action="store_true", help=f"{DOCUMENT.name}, pictures, {NUMBERS.name}")
+    parser.add_argument("--update", action="store_true", help=f"documents, pictures, {NUMBERS.name}")
     options = parser.parse_args()
     if unknown := set(options.part) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -155,7 +159,8 @@ def main() -> None:
         if options.json:
             options.json.write_text(json.dumps(numbers, indent=1) + "\n")
     if options.update:
-        DOCUMENT.write_text(updated(DOCUMENT.read_text(), printed))
+        for document in DOCUMENTS:
+            document.write_text(updated(document.read_text(), printed))
     if options.pictures:
         import pictures
 

@@ -226,7 +226,7 @@ std::vector<Shape> shapes() {
             // One to four features have loops of their own; so have the last rows of a triangle, and a ragged tile.
             for (std::int64_t D = 1; D <= 9; ++D) all.push_back({190 + D, D, 3, structure, single, D % 2 == 0, D % 3 == 0});
             all.push_back({301, 17, 4, structure, single, true, true, true});
-            all.push_back({130, 33, 2, structure, single});
+            for (const std::int64_t D : {33, 70}) all.push_back({130, D, 2, structure, single});
             all.push_back({1, 5, 2, structure, single, false, true});
             all.push_back({90, 3, 70, structure, single, false, false, true});
             all.push_back({30000, 2, 5, structure, single, true, true});  // enough for several threads
