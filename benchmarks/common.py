@@ -134,7 +134,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    return math.exp(statistics.fmean(map(math.log, ratios)))
+    """Of those that are known."""
+    logs = [math.log(ratio) for ratio in ratios if not math.isnan(ratio)]
+    return math.exp(statistics.fmean(logs)) if logs else math.nan
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
@@ -193,14 +195,14 @@ def machine(n_threads: int) -> dict[str, object]:
 
 def duration(value: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
+        if abs(value) >= size:
             return f"{significant(value / size)} {unit}"
     return f"{significant(value / 1e-6)} µs"
 
 
 def significant(value: float) -> str:
     """Three digits, no exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -210,6 +212,8 @@ def spread(values: Sequence[float]) -> str:
 
 
 def times(ratio: float) -> str:
+    if math.isnan(ratio):
+        return "?"
     return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
 
 

@@ -11,7 +11,9 @@ through BLAS, whose threads harm small problems: for each case it gets one threa
 
 from __future__ import annotations
 
+import math
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -76,12 +78,19 @@ def measure(problem: Problem, effort: Effort, n_threads: int) -> dict[str, Any]:
     timings["scikit-learn"].threads = faster_choice(fits["scikit-learn"], problem, short, n_threads)
     spent = dict.fromkeys(fits, 0.0)
     rates = [product_rate(dtype, n_threads, 3, effort.product_size)]
-    for name in IN_PROCESS:
-        if name in fits and name != "scikit-learn":
-            fits[name](problem, short, n_threads)
-    while waiting := [name for name in fits if not effort.enough(name, timings[name], spent[name])]:
+    failures: dict[str, str] = {}
+    for name in ("gaussmix", "oneDAL"):
+        if name in fits:
+            fits[name](problem, short, n_threads)  # their threads and buffers are there from now on
+    while waiting := [name for name in timings if not effort.enough(name, timings[name], spent[name])]:
         for name in waiting:
-            spent[name] += repeat(name, fits[name], problem, timings[name], short, long)
+            try:
+                spent[name] += repeat(name, fits[name], problem, timings[name], short, long)
+            except (RuntimeError, subprocess.CalledProcessError) as error:
+                if name in ("gaussmix", "scikit-learn"):
+                    raise
+                failures[name] = str(error)
+                del timings[name]
         rates.append(product_rate(dtype, n_threads, 3, effort.product_size))
     check_agreement(problem, {name: timing.log_likelihood for name, timing in timings.items()})
     return {
@@ -89,6 +98,7 @@ def measure(problem: Problem, effort: Effort, n_threads: int) -> dict[str, Any]:
         "dtype": dtype,
         "product": statistics.median(rates),
         "libraries": {name: asdict(timing) for name, timing in timings.items()},
+        "failures": failures,
     }
 
 
@@ -139,12 +149,16 @@ WHAT = {"whole": "Whole fit divided by its iterations", "marginal": "One more it
 
 
 def median(result: dict[str, Any], name: str, cost: str) -> float:
-    # A difference of two fits can come out as nothing where a clock is coarse or the machine busy.
-    return max(statistics.median(result["libraries"][name][cost]), 1e-9)
+    """Seconds; NaN where the difference of two fits got lost in the machine's noise."""
+    value = statistics.median(result["libraries"][name][cost])
+    return value if value > 0 else math.nan
 
 
 def others(found: list[dict[str, Any]]) -> list[str]:
-    return [name for name in found[0]["libraries"] if name != "gaussmix"]
+    """The other libraries, in the order of the first case that has them."""
+    return [
+        name for name in dict.fromkeys(name for r in found for name in r["libraries"]) if name != "gaussmix"
+    ]
 
 
 def case_of(result: dict[str, Any]) -> Case:
@@ -158,9 +172,13 @@ def line(result: dict[str, Any], names: list[str], cost: str) -> list[str]:
     ours = median(result, "gaussmix", cost)
     if cost == "marginal":
         rate = case.flops / ours / 1e9
-        cells += [f"{rate:.0f}", f"{rate / result['product']:.0%}"]
+        cells += ["?", "?"] if math.isnan(rate) else [f"{rate:.0f}", f"{rate / result['product']:.0%}"]
     for name in names:
-        cells += [spread(result["libraries"][name][cost]), f"**{times(median(result, name, cost) / ours)}**"]
+        if name in result["libraries"]:
+            ratio = median(result, name, cost) / ours
+            cells += [spread(result["libraries"][name][cost]), f"**{times(ratio)}**"]
+        else:
+            cells += ["fails", ""]
     return cells
 
 
@@ -177,8 +195,10 @@ def means(found: list[dict[str, Any]], cost: str) -> str:
     lines = []
     large = [result for result in found if not case_of(result).small]
     for name in others(found):
-        ratios = [median(result, name, cost) / median(result, "gaussmix", cost) for result in large]
-        lines.append(f"{name}: {times(geometric_mean(ratios))} times, at least {times(min(ratios))}")
+        there = [result for result in large if name in result["libraries"]]
+        ratios = [median(result, name, cost) / median(result, "gaussmix", cost) for result in there]
+        least = min(ratios, key=lambda ratio: math.inf if math.isnan(ratio) else ratio)
+        lines.append(f"{name}: {times(geometric_mean(ratios))} times, at least {times(least)}")
     return f"Geometric mean over the {len(large)} cases with many rows: " + "; ".join(lines) + "."
 
 

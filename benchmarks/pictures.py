@@ -7,7 +7,6 @@ ratios.png: how many times as long the other libraries take for an iteration.
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from common import Case, geometric_mean
+from em_iteration import median
 from matplotlib.lines import Line2D
 
 from gaussmix.plot._style import INK, PALETTE, SOFT, dress, label_axes, new_figure
@@ -31,10 +31,6 @@ MARKS = dict(zip(COLORS, "osD^v", strict=True))
 def large(numbers: dict[str, Any], dtype: str) -> list[dict[str, Any]]:
     """Results of the cases with many rows."""
     return [r for r in numbers["iterations"] if r["dtype"] == dtype and not Case(**r["case"]).small]
-
-
-def cost(result: dict[str, Any], name: str) -> float:
-    return max(statistics.median(result["libraries"][name]["marginal"]), 1e-9)
 
 
 # ---- roofline --------------------------------------------------------------------------------------------------------
@@ -90,14 +86,16 @@ def draw_roofline_panel(ax: Axes, numbers: dict[str, Any], dtype: str) -> None:
         axis.set_major_formatter("{x:g}")
     draw_roof(ax, numbers, dtype, span)
     name_cases(ax, found, at)
-    for name in (name for name in ROOFED if name in found[0]["libraries"]):
-        rates = [Case(**result["case"]).flops / cost(result, name) / 1e9 for result in found]
+    for name in ROOFED:
         for kind, face in (("full", COLORS[name]), ("diag", "white")):
-            chosen = [i for i, result in enumerate(found) if result["case"]["covariance_type"] == kind]
+            chosen = [r for r in found if r["case"]["covariance_type"] == kind and name in r["libraries"]]
+            rates = [
+                Case(**result["case"]).flops / median(result, name, "marginal") / 1e9 for result in chosen
+            ]
             ax.plot(
-                [at[i] for i in chosen], [rates[i] for i in chosen], linestyle="none", marker=MARKS[name],
-                markersize=6, color=COLORS[name], markerfacecolor=face, markeredgewidth=1.2, zorder=4,
-                label=name if kind == "full" else None,
+                list(map(intensity, chosen)), rates, linestyle="none", marker=MARKS[name], markersize=6,
+                color=COLORS[name], markerfacecolor=face, markeredgewidth=1.2, zorder=4,
+                label=name if kind == "full" and chosen else None,
             )  # fmt: skip
     label_axes(ax, "operations per byte of the rows", "GFLOP/s")
     ax.set_title(f"{dtype}; numbers are D, K", loc="left", fontsize=9, color=INK)
@@ -125,16 +123,19 @@ def draw_roofline(numbers: dict[str, Any]) -> Figure:
 # ---- ratios ----------------------------------------------------------------------------------------------------------
 
 
-def ratios(found: list[dict[str, Any]], name: str) -> list[float]:
-    return [cost(result, name) / cost(result, "gaussmix") for result in found]
+def ratio(result: dict[str, Any], name: str) -> float:
+    """NaN where the library failed."""
+    if name not in result["libraries"]:
+        return np.nan
+    return median(result, name, "marginal") / median(result, "gaussmix", "marginal")
 
 
 def rows_of_bars(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
-    names = [name for name in COLORS if name in found[0]["libraries"] and name != "gaussmix"]
-    by_name = {name: ratios(found, name) for name in names}
-    yield "geometric mean", {name: geometric_mean(values) for name, values in by_name.items()}
-    for i, result in enumerate(found):
-        yield Case(**result["case"]).short_name, {name: values[i] for name, values in by_name.items()}
+    """The geometric means, then each case."""
+    names = [name for name in COLORS if name != "gaussmix" and any(name in r["libraries"] for r in found)]
+    cases = [{name: ratio(result, name) for name in names} for result in found]
+    yield "geometric mean", {name: geometric_mean(case[name] for case in cases) for name in names}
+    yield from zip([Case(**r["case"]).short_name for r in found], cases, strict=True)
 
 
 def draw_ratios(numbers: dict[str, Any]) -> Figure:
@@ -152,6 +153,8 @@ def draw_ratios(numbers: dict[str, Any]) -> Figure:
             y, np.subtract(values, 1), left=1, height=0.86 * height, color=COLORS[name], label=name, zorder=3
         )
         for place, value in zip(y, values, strict=True):
+            if np.isnan(value):
+                continue
             side, shift = ("left", 3) if value >= 1 else ("right", -3)
             ax.annotate(
                 f"{value:.0f}" if value >= 10 else f"{value:.1f}", (value, place), (shift, 0),
@@ -162,7 +165,9 @@ def draw_ratios(numbers: dict[str, Any]) -> Figure:
     ax.set_yticklabels([name for name, _ in rows], fontsize=8)
     ax.get_yticklabels()[0].set_fontweight("bold")
     ax.axhline(0.5, color=SOFT, linewidth=0.7)
-    low, high = min(1.0, *(min(row.values()) for _, row in rows)), max(max(row.values()) for _, row in rows)
+    low, high = (
+        pick([1.0, *(value for _, row in rows for value in row.values())]) for pick in (np.nanmin, np.nanmax)
+    )
     ticks = [
         tick
         for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
