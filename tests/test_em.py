@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,20 @@ def test_converged_means_that_little_is_left(memory):
             (end,) = last(em.passes(source, further)).runs
             assert run.reason == end.reason == "converged"
             assert end.objectives[-1] - run.objectives[-1] < tol * source.weight
+
+
+def test_a_run_goes_on_where_its_m_steps_ended():
+    """Resumed under another plan it is the longer run, bit for bit; one that ended otherwise stays as it is."""
+    source = ArraySource(overlapping(2))
+    state = state_of(source, [("VVV", 0)], tol=0.0, max_iter=30, memory=0)
+    whole = em.final(source, state).runs[0]
+    brief = em.final(source, State(state.runs, replace(state.plan, max_iter=10))).runs[0]
+    plan = replace(state.plan, max_iter=20)
+    again = em.final(source, State((em.resumed(brief, plan),), plan)).runs[0]
+    assert again.mixture == whole.mixture
+    assert again.objectives == whole.objectives[10:]
+    assert again.n_iter == 20
+    assert em.resumed(replace(brief, reason=em.CONVERGED), plan).candidate is None
 
 
 def test_one_small_gain_is_no_end():

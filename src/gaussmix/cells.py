@@ -57,7 +57,7 @@ class Cells:
             raise ParameterError(next(iter(refused.values())))
         sweep = Sweep(self.source, admitted, self.plan, self.blank, seed)
         for cell in sweep.cells(counts):
-            yield cell, self._chosen(cell, sweep.runs[cell])
+            yield cell, self._chosen(cell, sweep.runs[cell], sweep.best(cell))
         for name, why in refused.items():
             yield from (((k, name), why) for k in counts)
 
@@ -79,15 +79,16 @@ class Cells:
             return str(error)
         return ""
 
-    def _chosen(self, cell: Cell, runs: list[Run]) -> Fit | str:
+    def _chosen(self, cell: Cell, runs: list[Run], best: Run | None) -> Fit | str:
         if cell[0] > self.source.n_rows:
             return f"n_components={cell[0]} needs at least as many rows, got {self.source.n_rows}."
-        if not runs:
+        if best is None:
             return "no start has an M-step: a covariance is singular, and reg_covar=0 leaves it so."
         try:
-            return choose(State(tuple(runs), self.plan(*cell)), self.source.weight, self.source.feature_names)
+            fit = choose(State((best,), self.plan(*cell)), self.source.weight, self.source.feature_names)
         except SingularError as error:
             return str(error)
+        return replace(fit, start_log_likelihoods=tuple(run.log_likelihoods[-1] for run in runs))
 
 
 def fitted_alone(

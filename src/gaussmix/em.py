@@ -192,6 +192,14 @@ def final(source: Source, state: State) -> State:
     return state
 
 
+def resumed(run: Run, plan: Plan) -> Run:
+    """A run that ended at `max_iter` goes on from its last pass under another plan; one that ended otherwise stays."""
+    if run.reason != MAX_ITER or run.folded is None:
+        return run
+    last = {"log_likelihoods": run.log_likelihoods[-1:], "objectives": run.objectives[-1:]}
+    return _next(_with(run, reason="", n_iter=0, **last), None, plan)
+
+
 def _with(run: Run, **changes: Any) -> Run:
     """The run with some fields changed, as `dataclasses.replace` does it, at a tenth of its time."""
     changed: Run = object.__new__(Run)

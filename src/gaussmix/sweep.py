@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gaussmix import em, families
+from gaussmix.acceleration import remaining_gain
 from gaussmix.degeneracy import degenerate_components
 from gaussmix.em import Plan, Run, State
 from gaussmix.mixture import Mixture
@@ -24,11 +25,15 @@ from gaussmix.statistics import Statistics
 Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
-# M-steps of a brief run and of a glance.
+# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at each start.
 BRIEF = 6
-GLANCE = 3
-# Passes after which a run must be sound to go on.
+LOOK = 3
+GLANCE = 1
+# Passes after which a run must be sound to go on, and ends when it has fallen so far behind another that it would have
+# to gain `HOPE` times what it gained in its `RECENT` last passes.
 LEAVING = 12
+HOPE = 30
+RECENT = 6
 # Nats per row below its own at which a neighbour's solution may still become better; nats that make it so.
 SLACK = 0.02
 BETTER = 0.01
@@ -70,22 +75,25 @@ class Sweep:
 
     def _fit(self, cell: Cell, shared: list[Statistics]) -> None:
         """From the first of the classes, and from the best of the other starts after some steps, to the end."""
-        plan, blank = self.plan_of(*cell), self.blank_of(*cell)
-        starts = [mixture for each in shared for mixture in begun(each, blank, plan)]
+        plan = self.plan_of(*cell)
+        starts = self._begun(shared, cell)
         others = self._brief(starts[1:] + self._split(cell), cell, BRIEF)
         ranked = sorted(others, key=lambda run: self._is_sound(run, cell), reverse=True)
-        self.runs[cell] = self._run(starts[:1] + [_of(run) for run in ranked[:1]], cell, plan)
+        self.runs[cell] = self._run(starts[:1] + ranked[:1], cell, plan)
         self._lend(cell)
 
-    def _split(self, cell: Cell) -> list[Mixture]:
+    def _split(self, cell: Cell) -> list[Run]:
         """The start from one component fewer, if that was fitted."""
         k, name = cell
         if (k - 1, name) not in self._lent or k > self.source.n_rows:
             return []
-        plan, blank = self.plan_of(*cell), self.blank_of(*cell)
         halved = self.starts.splits(self._lent[k - 1, name])
-        starts = [mixture for each in halved for mixture in begun(each, blank, plan)]
-        return [_of(run) for run in self._brief(starts, cell, GLANCE)[:1]]
+        return self._brief(self._begun(halved, cell), cell, GLANCE)[:1]
+
+    def _begun(self, shared: Iterable[Statistics], cell: Cell) -> list[Run]:
+        """Runs that start from statistics, without those that have no M-step."""
+        plan, blank = self.plan_of(*cell), self.blank_of(*cell)
+        return [Run(mixture) for each in shared for mixture in begun(each, blank, plan)]
 
     # ---- lending -----------------------------------------------------------------------------------------------
 
@@ -101,19 +109,25 @@ class Sweep:
 
     def _borrow(self, cell: Cell, lenders: list[Cell]) -> bool:
         """Go on from the best of the lent solutions where it promises something; whether it was better."""
-        plan, blank, best = self.plan_of(*cell), self.blank_of(*cell), self.best(cell)
+        best = self.best(cell)
         own = self._rank(best, cell) if best else (False, False, -math.inf)
-        starts = [mixture for lender in lenders for mixture in begun(self._lent[lender], blank, plan)]
-        runs = self._brief(starts, cell, GLANCE)[:1]
-        enough = own[2] - SLACK * self.source.weight if own[:2] == (True, True) else -math.inf
-        if not runs or runs[0].log_likelihoods[-1] < enough:
+        reached = own[2] if own[:2] == (True, True) else -math.inf
+        glanced = self._brief(self._begun((self._lent[each] for each in lenders), cell), cell, GLANCE)
+        looked = self._brief(glanced[:1], cell, LOOK)
+        if not looked or not self._promising(looked[0], reached):
             return False
-        ended = self._run([_of(runs[0])], cell, plan)
+        ended = self._run(looked, cell, self.plan_of(*cell), reached)
         self.runs[cell] += ended
         if not ended or self._rank(ended[0], cell) <= (*own[:2], own[2] + BETTER):
             return False
         self._lend(cell)
         return True
+
+    def _promising(self, run: Run, reached: float) -> bool:
+        """Whether a run of plain EM steps may end above the L that was reached."""
+        left = max(2 * remaining_gain(run.gains), 0.0)
+        near = run.log_likelihoods[-1] >= reached - SLACK * self.source.weight
+        return near and run.log_likelihoods[-1] + left > reached + BETTER
 
     def _lend(self, cell: Cell) -> None:
         """The statistics at the solution of a cell, second moments as full as any family needs."""
@@ -128,31 +142,41 @@ class Sweep:
 
     # ---- running -----------------------------------------------------------------------------------------------
 
-    def _brief(self, starts: list[Mixture], cell: Cell, n_steps: int) -> list[Run]:
-        """The starts after some plain EM steps, best first."""
+    def _brief(self, runs: list[Run], cell: Cell, n_steps: int) -> list[Run]:
+        """The runs after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
-        runs = self._run(starts, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), memory=0))
+        runs = self._run(runs, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), memory=0))
         return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
 
-    def _run(self, starts: list[Mixture], cell: Cell, plan: Plan) -> list[Run]:
+    def _run(self, runs: list[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:
         """A batch through the one loop; those that were evaluated at least once.
 
-        A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there.
+        A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there. So does one that
+        falls behind another or behind the L that was ``reached`` before.
         """
-        state = State(tuple(Run(mixture) for mixture in starts), plan)
-        for passes, after in enumerate(em.passes(self.source, state), start=1):
-            state = after
+        state, passes = State(tuple(em.resumed(run, plan) for run in runs), plan), 0
+        while any(run.candidate for run in state.runs):
+            state = next(em.passes(self.source, state))
+            passes += 1
             if passes == LEAVING:
-                break
-        state = replace(state, runs=tuple(self._ended_if_degenerate(run, cell) for run in state.runs))
-        for after in em.passes(self.source, state):
-            state = after
+                state = replace(state, runs=tuple(self._ended_if_degenerate(run, cell) for run in state.runs))
+            if passes >= LEAVING and passes % 3 == 0:
+                state = replace(state, runs=self._without_losers(state.runs, reached))
         return [run for run in state.runs if run.mixture is not None]
 
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
         if run.candidate is None or self._is_sound(run, cell):
             return run
         return replace(run, candidate=None, reason=em.COLLAPSED)
+
+    def _without_losers(self, runs: tuple[Run, ...], reached: float) -> tuple[Run, ...]:
+        """The runs, ended where they fell behind the best."""
+        going = [run for run in runs if run.reason != em.COLLAPSED]
+        best = max([reached, *(run.log_likelihoods[-1] for run in going)])
+        return tuple(
+            replace(run, candidate=None, reason=em.MAX_ITER) if run.candidate and _hope(run) < best else run
+            for run in runs
+        )
 
     def _rank(self, run: Run, cell: Cell) -> Rank:
         return run.reason != em.COLLAPSED, self._is_sound(run, cell), run.log_likelihoods[-1]
@@ -165,9 +189,10 @@ class Sweep:
         return self._sound[id(run)][1]
 
 
-def _of(run: Run) -> Mixture:
-    assert run.mixture is not None
-    return run.mixture
+def _hope(run: Run) -> float:
+    """An L that a run hardly exceeds, from what it gained lately."""
+    lately = run.log_likelihoods[-1 - RECENT :]
+    return lately[-1] + HOPE * (lately[-1] - lately[0])
 
 
 def _neighbours(name: str, names: Iterable[str]) -> list[str]:
