@@ -147,12 +147,16 @@ std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In
 
 void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
               int n_threads, bool single, const Out& log_density, const OutLabels& label,
-              const std::optional<Out>& responsibilities) {
+              const Out& responsibilities) {
     const Problem p(x, std::nullopt, log_weights, means, whitening, single, std::nullopt);
-    require(std::int64_t(log_density.size()) == p.rows.count && std::int64_t(label.size()) == p.rows.count &&
-                (!responsibilities || std::int64_t(responsibilities->size()) == p.rows.count * (p.K + 1)),
-            "log_density (N,), label (N,) or responsibilities (N, K + 1) has another shape");
-    const Outputs outputs{log_density.data(), label.data(), responsibilities ? responsibilities->data() : nullptr};
+    const std::int64_t columns = p.K + (log_noise > -std::numeric_limits<double>::infinity());
+    auto wanted = [&](const auto& out, std::int64_t width) {
+        const std::int64_t size = std::int64_t(out.size());
+        require(size == 0 || size == p.rows.count * width, "log_density (N,), label (N,) or responsibilities (N, K), "
+                "with noise (N, K + 1), has another shape; what is not wanted is empty");
+        return size == 0 ? nullptr : out.data();
+    };
+    const Outputs outputs{wanted(log_density, 1), wanted(label, 1), wanted(responsibilities, columns), columns};
     if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
     else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
 }
@@ -242,8 +246,8 @@ NB_MODULE(_kernel, m) {
           "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
-          nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").none().noconvert(),
-          "Fills log_density, label and responsibilities.");
+          nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
+          "Fills those of log_density, label and responsibilities that are not empty.");
     m.def("scatter", &scatter, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
           nb::arg("means").noconvert(), nb::arg("about").noconvert(), "Fills means and the scatter about them.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),

@@ -47,7 +47,8 @@ struct Sums {
 struct Outputs {
     double* log_density;       // (N)
     std::int64_t* label;       // (N), K for noise; float32: -1 where every density is zero
-    double* responsibilities;  // (N, K + 1)
+    double* responsibilities;  // (N, columns)
+    std::int64_t columns;      // K, or K + 1 with noise
 };
 
 // Asked between components: false ends the visit at once, its results are then not used.

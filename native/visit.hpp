@@ -48,12 +48,9 @@ void write_outputs(Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
     if (!out.log_density && !out.responsibilities) return;
     bayes_of_each_row(tile);
     for (int t = 0; t < tile.filled && out.log_density; ++t) out.log_density[begin + t] = tile.log_density[t];
-    const bool noise = tile.c.log_noise > -std::numeric_limits<double>::infinity();
-    for (int t = 0; t < tile.filled && out.responsibilities; ++t) {
-        double* row = out.responsibilities + (begin + t) * (tile.K + 1);
-        for (int a = 0; a < tile.K; ++a) row[a] = double(tile.slot(a)[t]) * tile.scale[t];
-        row[tile.K] = noise ? double(tile.slot(tile.K)[t]) * tile.scale[t] : 0.0;
-    }
+    for (int t = 0; t < tile.filled && out.responsibilities; ++t)
+        for (int a = 0; a < out.columns; ++a)
+            out.responsibilities[(begin + t) * out.columns + a] = double(tile.slot(a)[t]) * tile.scale[t];
 }
 
 template <class Real>

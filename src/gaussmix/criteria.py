@@ -22,8 +22,7 @@ def icl(source: Source, fit: Fit) -> float:
     """ICL of a fit to the rows of the source."""
 
     def certainty(block: Block) -> float:
-        gamma = fit.mixture.evaluate(block.rows)[2]
-        assert gamma is not None
+        gamma = fit.mixture.evaluate(block.rows, wanted=["responsibilities"]).responsibilities
         logs = np.log(gamma.max(axis=1))
         return float(logs.sum() if block.weights is None else logs @ block.weights)
 
@@ -57,6 +56,6 @@ class Folds:
             ended = state.runs[0]
             if ended.mixture is None or ended.reason == em.COLLAPSED:
                 return None
-            log_density = ended.mixture.evaluate(self.rows[part], responsibilities=False)[0]
+            log_density = ended.mixture.evaluate(self.rows[part], wanted=["log_density"]).log_density
             total -= float(self.weights[part] @ log_density)
         return total / float(self.weights.sum())

@@ -152,7 +152,6 @@ def read_rows(
 def classification(mixture: Mixture, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """label, log_density and responsibilities of checked rows, by the names of their columns."""
     log_density, labels, gamma = mixture.evaluate(rows, thread_count())
-    assert gamma is not None
     parts = [*range(mixture.n_components), *(["noise"] if mixture.has_noise else [])]
     shares = {f"responsibility_{part}": gamma[:, k] for k, part in enumerate(parts)}
     return {"label": labels, "log_density": log_density, **shares}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from gaussmix import _kernel
 from gaussmix.errors import ParameterError
-from gaussmix.reference import Prepared, Sums
+from gaussmix.reference import Evaluation, Prepared, Sums
 
 Array = NDArray[np.float64]
 
@@ -62,22 +63,29 @@ def evaluate(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
-    responsibilities: bool = True,
-) -> tuple[Array, NDArray[np.int64], Array | None]:
-    """ln p(x_n) (N,), the component of largest γ (N,) (K: noise), and γ (N, K + 1) if wanted."""
-    log_density, labels = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
-    gamma = np.empty((len(rows), len(means) + 1)) if responsibilities else None
+    wanted: Collection[str] = Evaluation._fields,
+) -> Evaluation:
+    """What there is to know of each row; what is not ``wanted``, by name, is empty."""
+    n_rows, columns = len(rows), len(means) + (log_noise > -math.inf)
+    found = Evaluation(
+        np.empty(n_rows if "log_density" in wanted else 0),
+        np.empty(n_rows if "labels" in wanted else 0, dtype=np.int64),
+        np.empty((n_rows if "responsibilities" in wanted else 0, columns)),
+    )
 
     def fill(single: bool) -> None:
-        _kernel.evaluate(
-            rows, log_weights, means, whitening, log_noise, n_threads, single, log_density, labels, gamma
-        )
+        _kernel.evaluate(rows, log_weights, means, whitening, log_noise, n_threads, single, *found)
 
     single = _fits_single(rows, None, means, whitening)
     fill(single)
-    if single and not np.all(np.isfinite(log_density)):
+    # Where squares overflow in float32 there is no finite density, no component (-1) and no responsibility.
+    if single and not (
+        np.all(np.isfinite(found.log_density))
+        and np.all(found.labels >= 0)
+        and np.all(found.responsibilities.sum(axis=1))
+    ):
         fill(False)
-    return log_density, labels, gamma
+    return found
 
 
 def _fits_single(rows: Array, row_weights: Array | None, means: Array, whitening: Array) -> bool:

@@ -7,7 +7,7 @@ every Σ_k symmetric positive definite. This is the only file that calls the ker
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.families import Family
 from gaussmix.priors import Prior
 from gaussmix.randomness import generator
-from gaussmix.reference import Prepared
+from gaussmix.reference import Evaluation, Prepared
 from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -288,22 +288,21 @@ class Mixture:
         return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 
     def evaluate(
-        self, rows: Array, n_threads: int = 1, responsibilities: bool = True
-    ) -> tuple[Array, NDArray[np.int64], Array | None]:
-        """ln p (N,), labels (N,) (−1: noise) and γ (N, K), or (N, K + 1) with noise last, of checked ``rows``."""
-        log_density, labels, gamma = kernel.evaluate(
+        self, rows: Array, n_threads: int = 1, wanted: Collection[str] = Evaluation._fields
+    ) -> Evaluation:
+        """ln p, labels (−1: noise) and γ of checked ``rows``; what is not ``wanted``, by name, is empty."""
+        found = kernel.evaluate(
             rows,
             self.prepared.log_weights,
             self.means,
             self.whitening,
             self._log_noise,
             n_threads,
-            responsibilities,
+            wanted,
         )
-        labels[labels == self.n_components] = -1
-        if gamma is not None and not self.has_noise:
-            gamma = gamma[:, :-1]
-        return log_density, labels, gamma
+        if self.has_noise:
+            found.labels[found.labels == self.n_components] = -1
+        return found
 
     def log_density(self, X: ArrayLike) -> Array:
         """ln p(x_n) of eq. (1), in nats, for each row of ``X`` (N, D).
@@ -313,7 +312,7 @@ class Mixture:
         DataError
             ``X`` is not a finite array of D columns.
         """
-        return self.evaluate(self._rows(X), responsibilities=False)[0]
+        return self.evaluate(self._rows(X), kernel.thread_count(), ["log_density"]).log_density
 
     def responsibilities(self, X: ArrayLike) -> Array:
         """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5): (N, K), or (N, K + 1) with the noise component last.
@@ -323,9 +322,7 @@ class Mixture:
         DataError
             ``X`` is not a finite array of D columns.
         """
-        gamma = self.evaluate(self._rows(X))[2]
-        assert gamma is not None
-        return gamma
+        return self.evaluate(self._rows(X), kernel.thread_count(), ["responsibilities"]).responsibilities
 
     def classify(self, X: ArrayLike) -> NDArray[np.int64]:
         """The component with the largest responsibility for each row of ``X``, (N,); −1 is noise.
@@ -335,7 +332,7 @@ class Mixture:
         DataError
             ``X`` is not a finite array of D columns.
         """
-        return self.evaluate(self._rows(X), responsibilities=False)[1]
+        return self.evaluate(self._rows(X), kernel.thread_count(), ["labels"]).labels
 
     def log_likelihood(self, X: ArrayLike) -> float:
         """L(X; θ) = Σ_n ln p(x_n), eq. (6), in nats.

@@ -9,7 +9,7 @@ rows (N, D); row_weights (N,) or None; log_weights (K,), ln π_k; means (K, D); 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Sums = tuple[Array, Array, Array, float, float, float]
+
+
+class Evaluation(NamedTuple):
+    """What there is to know of each row."""
+
+    log_density: Array  # (N,) ln p(x_n)
+    labels: NDArray[np.int64]  # (N,) the component of largest γ; K is noise
+    responsibilities: Array  # γ (N, K), or (N, K + 1) with noise last
 
 
 class Prepared(NamedTuple):
@@ -121,12 +129,14 @@ def evaluate(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
-    responsibilities: bool = True,
-) -> tuple[Array, NDArray[np.int64], Array | None]:
-    """ln p(x_n) (N,), the component of largest γ (N,) (K: noise), and γ (N, K + 1) if wanted."""
+    wanted: Collection[str] = Evaluation._fields,
+) -> Evaluation:
+    """What there is to know of each row; what is not ``wanted``, by name, is empty."""
     logs = log_component_densities(rows, log_weights, means, whitening, log_noise)
     log_density, gamma = bayes(logs)
-    return log_density, logs.argmax(axis=1), gamma if responsibilities else None
+    gamma = gamma if log_noise > -math.inf else gamma[:, :-1]
+    found = Evaluation(log_density, logs.argmax(axis=1), gamma)
+    return found._replace(**{name: each[:0] for name, each in found._asdict().items() if name not in wanted})
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

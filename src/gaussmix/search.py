@@ -166,8 +166,7 @@ class _Search:
     def merged(self, run: Run) -> Mixture:
         """The mixture of a run with pairs of components merged until K are left."""
         assert run.mixture is not None and run.folded is not None
-        gamma = run.mixture.evaluate(self.rows)[2]
-        assert gamma is not None
+        gamma = run.mixture.evaluate(self.rows, wanted=["responsibilities"]).responsibilities
         moments = run.folded.mass[:, None, None] * run.mixture.full_covariances
         groups = merge_groups(
             np.maximum(run.folded.mass, 1e-12),

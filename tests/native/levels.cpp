@@ -30,6 +30,8 @@ struct Shape {
     std::int64_t N, D, K;
     Structure structure;
     bool single = false, weighted = false, noise = false, columns = false;  // columns: stored feature by feature
+
+    std::int64_t shares() const { return K + noise; }  // responsibilities of a row
 };
 
 // ---- seeded numbers (splitmix64; Box & Muller 1958) ------------------------------------------------------------------
@@ -104,12 +106,12 @@ struct Problem {
 
 struct Result {
     Numbers mass, first, second, scalars;                 // scalars: noise mass, weight, log-likelihood
-    Numbers log_density, responsibilities;                // (N), (N, K + 1)
+    Numbers log_density, responsibilities;                // (N), (N, shares)
     std::vector<std::int64_t> label;                      // (N)
 
     explicit Result(const Problem& p)
         : mass(p.shape.K), first(p.shape.K * p.shape.D), second(p.roots.size()), scalars(3), log_density(p.shape.N),
-          responsibilities(p.shape.N * (p.shape.K + 1)), label(p.shape.N) {}
+          responsibilities(p.shape.N * p.shape.shares()), label(p.shape.N) {}
 };
 
 template <class Real>
@@ -122,7 +124,7 @@ Result computed(const Level& level, const Problem& p, int threads) {
     Sums sums{result.mass.data(), result.first.data(), result.second.data(), 0, 0, 0};
     run(level, p.rows(), prepared.components, s.single, threads, &sums, nullptr, never);
     result.scalars = {sums.noise, sums.weight, sums.log_likelihood};
-    const Outputs outputs{result.log_density.data(), result.label.data(), result.responsibilities.data()};
+    const Outputs outputs{result.log_density.data(), result.label.data(), result.responsibilities.data(), s.shares()};
     Rows unweighted = p.rows();
     unweighted.weights = nullptr;
     run(level, unweighted, prepared.components, s.single, threads, nullptr, &outputs, never);
@@ -158,7 +160,7 @@ Result equations(const Problem& p, Result& magnitude) {
         magnitude.scalars[1] += w, magnitude.scalars[2] += w * std::max(1.0, std::abs(log_density));
         for (std::int64_t k = 0; k <= K; ++k) {
             const double gamma = std::exp(l[k] - log_density), g = w * gamma;
-            result.responsibilities[n * (K + 1) + k] = gamma;
+            if (k < p.shape.shares()) result.responsibilities[n * p.shape.shares() + k] = gamma;
             (k < K ? result.mass[k] : result.scalars[0]) += g;
             (k < K ? magnitude.mass[k] : magnitude.scalars[0]) += g;
             if (k == K) break;
@@ -206,7 +208,7 @@ bool agrees(const Level& level, const Problem& p) {
     worst = std::max(worst, error(got.responsibilities, expected.responsibilities, magnitude.responsibilities));
     const double tolerance = s.single ? 1e-5 : 1e-12;
     for (std::int64_t n = 0; n < s.N; ++n) {  // a label may differ where two components are equally likely
-        const double* gamma = &expected.responsibilities[n * (s.K + 1)];
+        const double* gamma = &expected.responsibilities[n * s.shares()];
         worst = std::max(worst, gamma[expected.label[n]] - gamma[got.label[n]]);
     }
     const bool same = got.mass == again.mass && got.first == again.first && got.second == again.second &&

@@ -23,12 +23,9 @@ from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
-from gaussmix.rows import Source, as_source
+from gaussmix.rows import Block, Source, as_source
 
 Array = NDArray[np.float64]
-
-# Places in what `Mixture.evaluate` returns.
-LOG_DENSITY, LABELS, RESPONSIBILITIES = 0, 1, 2
 
 # scikit-learn's own sentences, for filters and tests that match them; the details follow in brackets.
 NOT_CONVERGED = (
@@ -84,29 +81,29 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """The component with the largest responsibility for each row of ``X`` (N, D), (N,); −1 is noise."""
-        labels: NDArray[np.int64] = self._evaluate(X, LABELS)[0]
+        labels: NDArray[np.int64] = self._evaluate(X, "labels")[0]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """γ(z_nk) = p(z_nk = 1 | x_n), eqs. (4), (5), of each row of ``X`` (N, D): (N, K), or (N, K + 1) with noise."""
-        return self._like_rows(*self._evaluate(X, RESPONSIBILITIES))
+        return self._like_rows(*self._evaluate(X, "responsibilities"))
 
     def score_samples(self, X: Any) -> NDArray[Any]:
         """Log density ln p(x_n), eq. (1), in nats, of each row of ``X`` (N, D), (N,)."""
-        return self._like_rows(*self._evaluate(X, LOG_DENSITY))
+        return self._like_rows(*self._evaluate(X, "log_density"))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of ln p(x_n) over the rows of ``X`` (N, D), in nats per row; ``y`` is ignored."""
-        return float(self._evaluate(X, LOG_DENSITY)[0].mean())
+        return float(self._evaluate(X, "log_density")[0].mean())
 
     def bic(self, X: Any) -> float:
         """−2 L + p ln N on ``X`` (N, D), eq. (6); lower is better (Schwarz 1978)."""
-        log_density = self._evaluate(X, LOG_DENSITY)[0]
+        log_density = self._evaluate(X, "log_density")[0]
         return float(-2 * log_density.sum()) + self._n_parameters() * math.log(len(log_density))
 
     def aic(self, X: Any) -> float:
         """−2 L + 2 p on ``X`` (N, D), eq. (6); lower is better (Akaike 1974)."""
-        return float(-2 * self._evaluate(X, LOG_DENSITY)[0].sum()) + 2 * self._n_parameters()
+        return float(-2 * self._evaluate(X, "log_density")[0].sum()) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture.
@@ -136,11 +133,15 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         order = np.argsort(labels, kind="stable")
         return rows[order], labels[order]
 
-    def _evaluate(self, X: Any, which: int) -> tuple[Any, np.dtype[Any]]:
+    def _evaluate(self, X: Any, name: str) -> tuple[Any, np.dtype[Any]]:
         """One of `Mixture.evaluate`'s results for ``X``, and the type of the rows."""
         check_is_fitted(self)
-        source, threads, gamma = self._source(X), thread_count(self.n_jobs), which == RESPONSIBILITIES
-        values: Any = source.map(lambda block: self.mixture_.evaluate(block.rows, threads, gamma)[which])
+        source, threads = self._source(X), thread_count(self.n_jobs)
+
+        def values_of(block: Block) -> Any:
+            return getattr(self.mixture_.evaluate(block.rows, threads, [name]), name)
+
+        values: Any = source.map(values_of)
         return values, row_type(source)
 
     def _like_rows(self, values: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
