@@ -87,6 +87,40 @@ def test_the_objective_never_falls(name, reg_covar):
                 assert np.all(np.diff(objectives) >= -1e-13 * scale), (seed, memory)
 
 
+def awkward():
+    """Rows that regularisation keeps apart from zero, and rows in units near the ends of the range of a double."""
+    rows = overlapping(0, D=3, K=3)
+    ones = np.ones((len(rows), 1))
+    line = np.outer(rows[:, 0], [1.0, 2.0, -3.0])
+    return {
+        "constant": np.hstack([rows, 3 * ones]),
+        "constants": np.hstack([0 * ones, rows[:, :1], -7e5 * ones]),
+        "plane": np.column_stack([rows[:, :2], rows[:, 0] + 2 * rows[:, 1]]),
+        "line": line + [1e3, 0.0, 5.0],
+        "integers": np.round(rows),
+        "small": rows * 1e-100,
+        "large": rows * 1e100,
+    }
+
+
+@pytest.mark.parametrize("kind", awkward())
+@pytest.mark.parametrize("name", NAMES)
+def test_the_objective_never_falls_on_awkward_rows(name, kind):
+    """Beyond rounding, which grows with the condition of the covariances: 1e6 here, that of the pseudo-rows."""
+    source = ArraySource(awkward()[kind])
+    for K, memory in ((2, 0), (2, 6), (4, 6)):
+        starts = [(name, seed) for seed in range(2)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            state = em.final(source, state_of(source, starts, K=K, tol=0.0, max_iter=60, memory=memory))
+        for run in state.runs:
+            objectives = np.array(run.objectives)
+            assert run.reason != em.COLLAPSED
+            assert np.all(np.isfinite(objectives))
+            scale = source.n_rows + np.abs(objectives[:-1])
+            assert np.all(np.diff(objectives) >= -1e-10 * scale), (K, memory)
+
+
 def test_the_objective_of_float32_rows_falls_by_rounding_only():
     source = ArraySource(overlapping(1, n_rows=3000).astype(np.float32))
     for memory in (0, 6):

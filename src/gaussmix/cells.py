@@ -67,7 +67,7 @@ class Cells:
 
     def _of(self, k: int, name: str) -> tuple[Plan, Mixture]:
         if (k, name) not in self._prepared:
-            pseudo_rows = replace(self._pseudo_rows, count=self._pseudo_rows.count / k)
+            pseudo_rows = self._pseudo_rows.thinned(1 / k)
             self._prepared[k, name] = prepared(self.source, k, name, pseudo_rows, **self._settings)
         return self._prepared[k, name]
 

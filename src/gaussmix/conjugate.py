@@ -153,8 +153,8 @@ class Conjugate:
         )
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """Every covariance of the family is admitted."""
-        return family.solve
+        """As the pseudo-rows."""
+        return self.pseudo_rows.solver(family)
 
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
         """All are."""

@@ -59,6 +59,10 @@ class Prior(Protocol):
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
 
 
+# Families whose covariances share a volume or a shape, but not both.
+TIED = ("VEI", "EVI", "VEE", "EVE", "VEV", "EVV")
+
+
 def _diagonal(matrices: Array) -> Array:
     """The diagonals (K, D) of contiguous matrices (K, D, D), as a view; diagonals (K, D) as they are."""
     n_features = matrices.shape[-1]
@@ -77,11 +81,14 @@ class PseudoRows:
         The diagonal of R; never zero.
     constant : (D,)
         Features without spread, whose variance is a floor and not the data's.
+    rows : float
+        N / K, the rows' worth of scatter by which that floor holds in families of one volume or shape.
     """
 
     count: float
     variances: Array
     constant: NDArray[np.bool_]
+    rows: float = 1.0
 
     def add_to(self, scatter: Array, mass: Array) -> tuple[Array, Array]:
         """S_k + νR and N_k + ν, ``scatter`` in its moment shape (a shared one gains K·ν·R).
@@ -119,12 +126,19 @@ class PseudoRows:
         return np.sqrt(self.variances)
 
     def penalty(self, whitening: Array, log_root: float, n_components: int) -> float:
-        """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], in nats: ln|Σ| = −2 ln|W|, Σ⁻¹ = WᵀW, and log_root = Σ_k ln|W_k|."""
+        """−(ν/2) Σ_k [ln|Σ_k| + tr(Σ_k⁻¹ R)], in nats: ln|Σ| = −2 ln|W|, Σ⁻¹ = WᵀW, and log_root = Σ_k ln|W_k|.
+
+        A feature without spread adds −(N/2K) Σ_k R_jj (Σ_k⁻¹)_jj: its floor, a constant where its variance is R_jj.
+        """
         if self.count == 0:
             return 0.0
         scaled = whitening * self._deviations
         shared = n_components / len(whitening)
-        return shared * self.count * (log_root - 0.5 * float(np.vdot(scaled, scaled)))
+        penalty = shared * self.count * (log_root - 0.5 * float(np.vdot(scaled, scaled)))
+        if self._any_constant:
+            floored = scaled[..., self.constant]
+            penalty -= 0.5 * shared * self.rows * float(np.vdot(floored, floored))
+        return penalty
 
     # ---- as a prior -------------------------------------------------------------------------------------------
 
@@ -142,13 +156,26 @@ class PseudoRows:
         return self.penalty(whitening, log_root, len(means))
 
     def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """Every covariance of the family is admitted."""
-        return family.solve
+        """Every covariance of the family is admitted.
+
+        Where its volumes or shapes tie a feature without spread to the others, its variance cannot be R_jj everywhere:
+        there it has (N/K + ν)·R_jj of scatter in each component, whatever their masses, so that no M-step undoes what
+        the last has gained.
+        """
+        if self.count == 0 or not self._any_constant or family.name not in TIED:
+            return family.solve
+
+        def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
+            floored = scatter.copy()
+            _diagonal(floored)[:, self.constant] = ((self.rows + self.count) * self.variances)[self.constant]
+            return family.solve(floored, mass, previous)
+
+        return solve
 
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
         """All are."""
         return covariances
 
     def thinned(self, share: float, at_least: float = 0.0) -> PseudoRows:
-        """ν times ``share``, and no fewer than ``at_least``."""
-        return replace(self, count=max(self.count * share, at_least))
+        """ν and N times ``share``, ν no less than ``at_least``."""
+        return replace(self, count=max(self.count * share, at_least), rows=self.rows * share)

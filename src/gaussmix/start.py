@@ -40,7 +40,8 @@ def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRow
     variances = scatter / weight
     constant = variances <= 0
     floor = np.maximum((2.0**-52 * np.abs(middle)) ** 2, 1e-300)
-    return PseudoRows(reg_covar * weight / n_components, np.where(constant, floor, variances), constant)
+    rows = weight / n_components
+    return PseudoRows(reg_covar * rows, np.where(constant, floor, variances), constant, rows)
 
 
 def standardise(block: Block, prior: Prior) -> Array:
