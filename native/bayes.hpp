@@ -43,7 +43,7 @@ public:
 // Components that take part: those in use, and the noise component.
 template <class Real>
 inline int components_of(const Tile<Real>& tile) {
-    return tile.used + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
+    return tile.K + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
 }
 
 // max l_k, or 0 where none is finite; then l_k -> e_k = exp(l_k - max). Returns the maximum and s = sum e_k, at least
@@ -105,7 +105,7 @@ void classify(const Tile<Real>& tile, std::int64_t* label) {
         Vector<Real> largest = splat<Real>(-std::numeric_limits<Real>::infinity()), best = splat<Real>(sizeof(Real) == 8 ? 0 : -1);
         for (int a = 0; a < components; ++a) {
             const Vector<Real> l = load(tile.slot(a) + t);
-            best = l > largest ? splat<Real>(Real(a < tile.used ? tile.active[a] : tile.K)) : best;
+            best = l > largest ? splat<Real>(Real(a)) : best;
             largest = l > largest ? l : largest;
         }
         for (int i = 0; i < L && t + i < tile.filled; ++i) label[t + i] = std::int64_t(best[i]);

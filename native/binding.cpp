@@ -9,16 +9,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
 
-#include "driver.hpp"
+#include "homes.hpp"
 #include "levels.hpp"
-#include "order.hpp"
 #include "orientation.hpp"
 #include "volumes.hpp"
 
@@ -50,10 +49,6 @@ const Level& chosen() {
 void require(bool holds, const char* message) {
     if (!holds) throw nb::value_error(message);
 }
-
-// What a component may miss of the likeliest one's density before it is left out of a tile, in nats: all that a pass
-// drops is below 3e-20 of each row's density.
-constexpr double reach = 45;
 
 Rows view(const AnyRows& x) {
     const bool single = x.dtype() == nb::dtype<float>();
@@ -89,30 +84,34 @@ struct Problem {
     }
 };
 
-// Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised.
+// A pass, pruned where the rows come with an order and it pays; false if it was interrupted.
 template <class Real>
-void compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
-             int n_threads, bool pruned, Sums* sums, const Outputs* outputs) {
+bool pass(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise, int n_threads,
+          Sums* sums, const Outputs* outputs, const std::function<bool()>& interrupted) {
     const Level& level = chosen();
+    const Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(), whitening.data(),
+                                  log_noise);
+    if (sums && p.rows.order) {
+        Pruning pruning(prepared.components, level, p.single, p.rows, log_weights.data(), means.data(), whitening.data());
+        if (pruning.pays(p.rows)) return pruning.run(p.rows, n_threads, *sums, interrupted);
+    }
+    Rows rows = p.rows;
+    rows.order = nullptr;
+    return run(level, rows, prepared.components, p.single, n_threads, sums, outputs, interrupted);
+}
+
+// Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised.
+void compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
+             int n_threads, Sums* sums, const Outputs* outputs) {
+    const auto interrupted = [] {
+        nb::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0;
+    };
     bool finished;
     {
         nb::gil_scoped_release release;
-        Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(), whitening.data(),
-                                log_noise);
-        if (pruned) {
-            double weight = double(p.rows.count);
-            if (p.rows.weights) weight = std::accumulate(p.rows.weights, p.rows.weights + p.rows.count, 0.0);
-            prepared.prune(reach, weight, log_weights.data(), whitening.data(), level.lanes);
-        }
-        Rows rows = p.rows;
-        if (pruned && !pruning_pays(level, rows, prepared.components, p.single)) {
-            prepared.components.reach = std::numeric_limits<double>::infinity();
-            rows.order = nullptr;
-        }
-        finished = run(level, rows, prepared.components, p.single, n_threads, sums, outputs, [] {
-            nb::gil_scoped_acquire acquire;
-            return PyErr_CheckSignals() != 0;
-        });
+        finished = (p.single ? pass<float> : pass<double>)(p, log_weights, means, whitening, log_noise, n_threads, sums,
+                                                           outputs, interrupted);
     }
     if (!finished) throw nb::python_error();
 }
@@ -124,19 +123,8 @@ std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In
     const Problem p(x, weights, log_weights, means, whitening, single, order);
     require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
                 second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
-    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0};
-    auto pass = [&](bool pruned) {
-        if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, pruned, &sums, nullptr);
-        else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, pruned, &sums, nullptr);
-    };
-    pass(order.has_value());
-    // A component that lost nearly all its rows in this pass may have lost them to pruning: once more without.
-    if (order && std::any_of(sums.mass, sums.mass + p.K, [](double m) { return m < 1; })) {
-        std::fill_n(sums.mass, p.K, 0.0), std::fill_n(sums.first, p.K * p.D, 0.0);
-        std::fill_n(sums.second, second.size(), 0.0);
-        sums.noise = sums.weight = sums.log_likelihood = 0;
-        pass(false);
-    }
+    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr};
+    compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
             for (std::int64_t i = 0; i < p.D; ++i)
@@ -157,8 +145,7 @@ void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In
         return size == 0 ? nullptr : out.data();
     };
     const Outputs outputs{wanted(log_density, 1), wanted(label, 1), wanted(responsibilities, columns), columns};
-    if (single) compute<float>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
-    else compute<double>(p, log_weights, means, whitening, log_noise, n_threads, false, nullptr, &outputs);
+    compute(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
 }
 
 // Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them, of sums about o; a diagonal never below 0.

@@ -21,42 +21,11 @@
 
 namespace gaussmix {
 
-// An upper bound on the largest singular value of W (D, D), lower triangular, within (D)^(1/32) of it: with A = W W^T
-// scaled to trace one, lambda_max <= tr(A^16)^(1/16).
-inline double norm_bound(const double* root, std::int64_t D) {
-    std::vector<double> power(D * D), next(D * D);
-    for (std::int64_t i = 0; i < D; ++i)
-        for (std::int64_t j = 0; j < D; ++j) {
-            double total = 0;
-            for (std::int64_t m = 0; m <= std::min(i, j); ++m) total += root[i * D + m] * root[j * D + m];
-            power[i * D + j] = total;
-        }
-    double log_bound = 0, share = 1;  // ln lambda_max <= log_bound + share * ln(trace of what is left)
-    for (int step = 0; step <= 4; ++step) {
-        double trace = 0;
-        for (std::int64_t i = 0; i < D; ++i) trace += power[i * D + i];
-        log_bound += share * std::log(trace);
-        for (double& value : power) value /= trace;
-        if (step == 4) break;
-        for (std::int64_t i = 0; i < D; ++i)
-            for (std::int64_t j = 0; j < D; ++j) {
-                double total = 0;
-                for (std::int64_t m = 0; m < D; ++m) total += power[i * D + m] * power[m * D + j];
-                next[i * D + j] = total;
-            }
-        power.swap(next);
-        share /= 2;
-    }
-    return std::exp(0.5 * log_bound) * (1 + 1e-12);
-}
-
 // Parameters as the kernel wants them: constants of eq. (1), means split in two, triangles packed, in `Real`.
 template <class Real>
 struct Prepared {
     std::vector<double> constant;
     std::vector<Real> high, low, whitening;
-    std::vector<double> norm, turned_means, turned_roots;
-    std::unique_ptr<bool[]> always;
     Components components;
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
@@ -76,33 +45,7 @@ struct Prepared {
             high[i] = Real(means[i]);
             low[i] = Real(means[i] - double(high[i]));
         }
-        components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), whitening.data(),
-                      std::numeric_limits<double>::infinity(), nullptr, nullptr, nullptr, nullptr};
-    }
-
-    // Lets tiles leave out components that nowhere come within `reach` of the likeliest. Components that expect less
-    // than two of `weight` rows are kept everywhere: of them, no mass is too small to matter.
-    void prune(double reach, double weight, const double* log_weights, const double* roots, std::int64_t lanes) {
-        const std::int64_t K = components.K, D = components.D, entries = components.diagonal ? D : D * (D + 1) / 2;
-        const std::int64_t padded = (K + lanes - 1) / lanes * lanes;
-        turned_means.resize(padded * D), turned_roots.resize(padded * entries);
-        for (std::int64_t k = 0; k < padded; ++k) {
-            const std::int64_t source = std::min(k, K - 1), group = k / lanes, lane = k % lanes;
-            for (std::int64_t j = 0; j < D; ++j)
-                turned_means[(group * D + j) * lanes + lane] = double(high[source * D + j]) + double(low[source * D + j]);
-            for (std::int64_t e = 0; e < entries; ++e)
-                turned_roots[(group * entries + e) * lanes + lane] =
-                    double(whitening[(components.shared ? 0 : source) * entries + e]);
-        }
-        norm.resize(K);
-        always = std::make_unique<bool[]>(K);
-        for (std::int64_t k = 0; k < K; ++k) {
-            const double* root = roots + (components.shared ? 0 : k) * (components.diagonal ? D : D * D);
-            norm[k] = components.diagonal ? *std::max_element(root, root + D) : norm_bound(root, D);
-            always[k] = std::exp(log_weights[k]) * weight < 2;
-        }
-        components.reach = reach, components.norm = norm.data(), components.always = always.get();
-        components.turned_means = turned_means.data(), components.turned_roots = turned_roots.data();
+        components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), whitening.data()};
     }
 };
 
@@ -145,31 +88,10 @@ inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, s
     total.log_likelihood += part.log_likelihood;
 }
 
-// Whether pruning pays: the share of the dense pass's work that is left, over a few tiles spread over the rows.
-inline bool pruning_pays(const Level& level, const Rows& rows, const Components& c, bool single) {
-    constexpr std::int64_t probes = 16;
-    const std::int64_t tile = level.tile_rows(c, single), tiles = rows.count / tile;
-    const Watch always_on{[](void*) { return true; }, nullptr};
-    Worker worker(level.workspace_bytes(c, single), nullptr, c.K, c.D, 0);
-    std::int64_t work = 0;
-    for (std::int64_t i = 0; i < probes; ++i) {
-        const std::int64_t begin = i * tiles / probes * tile;
-        work += level.visit(rows, c, single, begin, std::min(begin + tile, rows.count), worker.workspace.get(),
-                            always_on, nullptr, nullptr);
-    }
-    return double(work) < 0.85 * double(3 * probes * c.K);
-}
-
-// Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
-inline bool run(const Level& level, const Rows& rows, const Components& c, bool single, int n_threads, Sums* sums,
-                const Outputs* outputs, const std::function<bool()>& interrupted) {
-    const std::int64_t tile = level.tile_rows(c, single);
-    const Partition partition(c, rows.count, tile);
-    const std::int64_t second = (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D);
-    const std::size_t bytes = level.workspace_bytes(c, single);
-    const std::int64_t useful = partition.chunks < 4 ? 1 : partition.chunks;
-    const int threads = int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, useful)));
-
+// Calls work(i, thread, watch) for every chunk i, each on some thread, and merge(i, thread) in the order of the chunks.
+// Returns false if it was interrupted.
+template <class Work, class Merge>
+bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& interrupted, Work work, Merge merge) {
     std::mutex mutex;
     std::condition_variable turn;
     std::int64_t next = 0, merged = 0;
@@ -195,42 +117,64 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
     const Watch callers{[](void* self) { return (*static_cast<decltype(ask)*>(self))(); }, &ask};
     const Watch others_watch{[](void* self) { return !static_cast<std::atomic<bool>*>(self)->load(); }, &stop};
 
-    auto work = [&](const Watch& watch, Worker& worker) {
+    auto work_on = [&](const Watch& watch, int thread) {
         while (watch.go_on(watch.self)) {
             std::int64_t i;
             {
                 std::lock_guard<std::mutex> lock(mutex);
-                if (next == partition.chunks) return;
+                if (next == chunks) return;
                 i = next++;
             }
-            worker.clear();
-            const std::int64_t begin = i * partition.rows_per_chunk;
-            level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
-                        worker.workspace.get(), watch, sums ? &worker.sums : nullptr, outputs);
+            work(i, thread, watch);
             {
                 std::unique_lock<std::mutex> lock(mutex);
                 turn.wait(lock, [&] { return stop || merged == i; });
                 if (stop) return;
-                if (sums) add(*sums, worker.sums, c.K, c.D, second);
+                merge(i, thread);
                 ++merged;
             }
             turn.notify_all();
         }
     };
 
-    // All memory first: nothing may throw once threads run.
-    std::vector<Worker> workers;
-    for (int i = 0; i < threads; ++i) workers.emplace_back(bytes, sums, c.K, c.D, second);
     std::vector<std::thread> others;
     others.reserve(threads);
     try {
-        for (int i = 1; i < threads; ++i) others.emplace_back(work, std::cref(others_watch), std::ref(workers[i]));
+        for (int i = 1; i < threads; ++i) others.emplace_back(work_on, std::cref(others_watch), i);
     } catch (const std::system_error&) {
         // The system grants no more threads: those that run do the work.
     }
-    work(callers, workers[0]);
+    work_on(callers, 0);
     for (std::thread& other : others) other.join();
     return !stop;
+}
+
+// Threads worth starting for so many chunks.
+inline int useful_threads(std::int64_t chunks, int n_threads) {
+    return int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, chunks < 4 ? 1 : chunks)));
+}
+
+// Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
+inline bool run(const Level& level, const Rows& rows, const Components& c, bool single, int n_threads, Sums* sums,
+                const Outputs* outputs, const std::function<bool()>& interrupted) {
+    const Partition partition(c, rows.count, level.tile_rows(c, single));
+    const std::int64_t second = (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D);
+    const int threads = useful_threads(partition.chunks, n_threads);
+    // All memory first: nothing may throw once threads run.
+    std::vector<Worker> workers;
+    for (int i = 0; i < threads; ++i) workers.emplace_back(level.workspace_bytes(c, single), sums, c.K, c.D, second);
+    return run_chunks(
+        partition.chunks, threads, interrupted,
+        [&](std::int64_t i, int thread, const Watch& watch) {
+            Worker& worker = workers[thread];
+            worker.clear();
+            const std::int64_t begin = i * partition.rows_per_chunk;
+            level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
+                        worker.workspace.get(), watch, sums ? &worker.sums : nullptr, outputs);
+        },
+        [&](std::int64_t, int thread) {
+            if (sums) add(*sums, workers[thread].sums, c.K, c.D, second);
+        });
 }
 
 }  // namespace gaussmix

@@ -27,12 +27,28 @@ struct Components {
     const void* mean_high;  // (K, D) Real: the mean, rounded
     const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
-    // Pruning: a component is left out of a tile where its log density is below the best one's by `reach` everywhere.
-    double reach;           // infinity: nothing is left out
-    const double* norm;     // (K) an upper bound on the spectral norm of W_k
-    const bool* always;     // (K) components so light that leaving them out could matter
-    // Means and whitening again, in groups of one vector of components: (K / L, D, L), (K / L, D(D+1)/2 or D, L).
-    const double *turned_means, *turned_roots;
+};
+
+// What a pruned pass knows besides; see neighbours.hpp and homes.hpp. A home is a place in the sequence.
+struct Homes {
+    const std::int32_t* sequence;  // (K) the components, neighbours in space beside each other
+    const double* origin;          // (D) median of the means
+    const float* means;            // (K, D) from the origin
+    const float* roots;            // W_k, as Components::whitening
+    const float* factors;          // their inverses L_k, likewise
+    const float* factor_norm;      // (K) |L_k|_F
+    const float* size;             // (K) |mu_k| from the origin
+    const float* rounding;         // (K) 20 (D + 2) u |W_k|_F
+    const float* stretch;          // (K) 1 + (D + 2) u |W_k|_F |L_k|_F
+    const double* drop;            // (K) ln(epsilon pi_k); -inf: kept everywhere; inf: nowhere
+    const float* own;              // (K) o_k = c_k - drop_k, rounded up
+    std::int64_t cell, cells;      // components in a cell of the sequence, how many cells
+    std::int64_t most_cells;       // how many a row looks into for its home
+    const float* centres;          // (D, cells) from the origin
+    const float* unit;             // (D) 1 / variance within components, typically
+    std::int32_t* home;            // (N) of each row
+    float* distance;               // (N) of each row from its home, rho, rounded up
+    const std::int64_t* begin;     // (K + 1) rows order[begin[h], begin[h + 1]) are at home h
 };
 
 // Sums over rows, float64: eqs. (7), (8) before division. The second moment is a lower triangle, or a diagonal.
@@ -41,6 +57,7 @@ struct Sums {
     double* first;   // (K, D)
     double* second;  // (K or 1, D, D), lower triangle filled; or (K, D)
     double noise, weight, log_likelihood;
+    bool* touched;   // (K) or null: components that got anything
 };
 
 // What evaluation writes for each row of the whole; null where it is not wanted.
@@ -63,12 +80,18 @@ struct Level {
     int lanes;  // doubles in a vector
     std::int64_t (*tile_rows)(const Components&, bool single);
     std::size_t (*workspace_bytes)(const Components&, bool single);
-    // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null. Returns the work, in
-    // thirds of what a component costs a tile when nothing is left out.
-    std::int64_t (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end,
-                          void* workspace, const Watch&, Sums* sums, const Outputs* outputs);
+    // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null.
+    void (*visit)(const Rows&, const Components&, bool single, std::int64_t begin, std::int64_t end, void* workspace,
+                  const Watch&, Sums* sums, const Outputs* outputs);
     // The whitening (D, D) of a covariance (D, D), with (D, D) more to work in; false if it has none.
     bool (*whiten)(const double* covariance, std::int64_t D, double* inverse, double* upper);
+    // A pruned pass over rows order[begin, end): finds their homes; and, once they are ordered by home, adds to `sums`
+    // if not null. Both return the work, in densities of a vector of rows.
+    std::size_t (*pruned_bytes)(const Components&, bool single);
+    std::int64_t (*settle)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin,
+                           std::int64_t end, void* workspace, const Watch&);
+    std::int64_t (*visit_homes)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin,
+                                std::int64_t end, void* workspace, const Watch&, Sums* sums);
 };
 
 }  // namespace gaussmix

@@ -21,9 +21,6 @@ constexpr int height = GAUSSMIX_BYTES == 64 ? 6 : 3;
 // Features up to which a component's whole triangle fits into registers.
 constexpr int small = GAUSSMIX_BYTES == 64 ? 8 : 4;
 
-// Rows of a tile that prunes; a multiple of every level's panel.
-constexpr std::int64_t pruned_rows = 64;
-
 template <class Real>
 constexpr int panel_rows = width * lanes<Real>;
 
@@ -32,9 +29,7 @@ inline int triangle(int i) { return i * (i + 1) / 2; }
 template <class Real>
 std::int64_t tile_rows(const Components& c) {
     constexpr std::int64_t step = panel_rows<Real>;
-    // A tile that prunes is small, so that it is compact.
-    const bool pruning = c.reach < std::numeric_limits<double>::infinity();
-    std::int64_t rows = pruning ? pruned_rows : c.D <= 4 ? 512 : c.D <= 16 ? 256 : 128;
+    std::int64_t rows = c.D <= 4 ? 512 : c.D <= 16 ? 256 : 128;
     if (rows < step) rows = step;
     while (rows > step && rows * c.K > 65536) rows /= 2;
     return rows < step ? step : rows;
@@ -60,21 +55,15 @@ struct Tile {
     Real* log_density;     // (T)
     Real* scale;           // (T) w / s
     Real* weight;          // (T) w
-    Real* gamma;           // (K + 1, T): l_k, then e_k of the active components; behind them the noise component
+    Real* gamma;           // (K + 1, T): l_k, then e_k; behind them the noise component's
     Real* mean;            // (2, strips x lanes): one mean, high and low part, filled up with zeros
     std::int64_t* offset;  // (T) bytes from the data's first row
-    int* active;           // (K) the components that matter in this tile
-    int* place;            // (K + 1) and which row of gamma is theirs; behind them that of the noise component
-    int used = 0;          // how many
-    double* bound;         // (K) log density at the centre, then its upper bound on the tile
-    double* centre;        // (2 D) centre, and a residual
-    Real* distance;        // (T)
 
     static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 4 + c.K + 1) * T + c.D * panel_rows<Real> + 2 * padded;
-        return reals * sizeof(Real) + (T + c.K + 2 * c.D) * 8 + (2 * c.K + 1) * 4 + 64;
+        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + c.D * panel_rows<Real> + 2 * padded;
+        return reals * sizeof(Real) + T * 8 + 64;
     }
     Tile(const Components& components, void* workspace)
         : c(components), D(int(components.D)), K(int(components.K)), T(int(tile_rows<Real>(components))),
@@ -83,15 +72,14 @@ struct Tile {
         auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
         const std::int64_t padded = strips * lanes<Real>;
         x = take(D * T), residual = take(D * panel_rows<Real>), x_strips = take(padded * T), weighted = take(padded * T);
-        log_density = take(T), scale = take(T), weight = take(T), distance = take(T);
+        log_density = take(T), scale = take(T), weight = take(T);
         gamma = take(std::int64_t(K + 1) * T), mean = take(2 * padded);
-        offset = reinterpret_cast<std::int64_t*>(next), bound = reinterpret_cast<double*>(offset + T), centre = bound + K;
-        active = reinterpret_cast<int*>(centre + 2 * D), place = active + K;
+        offset = reinterpret_cast<std::int64_t*>(next);
         for (std::int64_t i = 0; i < padded * T; ++i) x_strips[i] = 0;
         for (std::int64_t i = 0; i < 2 * padded; ++i) mean[i] = 0;
     }
-    // l_k, then e_k, of the component active[a]; of the noise component for a = used.
-    Real* slot(int a) const { return gamma + std::int64_t(place[a]) * T; }
+    // l_k, then e_k, of component k; of the noise component for k = K.
+    Real* slot(int k) const { return gamma + std::int64_t(k) * T; }
     // Feature j of row t; a vector of lanes from there on holds it for the rows t, t + 1, ...
     Real* feature(int j, int t) const {
         const int within = t % panel_rows<Real>;

@@ -7,24 +7,20 @@
 //   for each k:  g = w e_k / s,  r = x - mu_k,  mass += g,  first += g r,  second += g r r^T   eqs. (7), (8)
 #pragma once
 #include "bayes.hpp"
+#include "densities.hpp"
 #include "moments.hpp"
-#include "prune.hpp"
 
 namespace {
 
-// l_k of all components that matter in the tile. Returns the work in thirds of a dense component's: one for its
-// densities, two for the rest if it is kept; far below zero when the visit is to end.
+// l_k of all components; false if the watch says so.
 template <class Real>
-std::int64_t densities(Tile<Real>& tile, const Watch& watch) {
-    choose_active(tile);
-    const int evaluated = tile.used;
-    for (int a = 0; a < tile.used; ++a) {
-        if (!watch.go_on(watch.self)) return std::numeric_limits<std::int64_t>::min();
-        distances(tile, tile.active[a], 0, tile.T, tile.slot(a));
+bool all_densities(Tile<Real>& tile, const Watch& watch) {
+    for (int k = 0; k < tile.K; ++k) {
+        if (!watch.go_on(watch.self)) return false;
+        distances(tile, k, 0, tile.T, tile.slot(k));
     }
-    if (tile.c.reach < std::numeric_limits<double>::infinity()) drop_unlikely(tile);
-    for (int t = 0; t < tile.T; ++t) tile.slot(tile.used)[t] = Real(tile.c.log_noise);
-    return evaluated + 2 * tile.used;
+    for (int t = 0; t < tile.T; ++t) tile.slot(tile.K)[t] = Real(tile.c.log_noise);
+    return true;
 }
 
 template <class Real>
@@ -34,10 +30,10 @@ bool add_sums(Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watc
         sums.weight += rows.weights[rows.order ? rows.order[begin + t] : begin + t];
     if (!rows.weights) sums.weight += tile.filled;
     if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
-        for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.used)[t]) * tile.scale[t];
-    for (int a = 0; a < tile.used; ++a) {
+        for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.K)[t]) * tile.scale[t];
+    for (int k = 0; k < tile.K; ++k) {
         if (!watch.go_on(watch.self)) return false;
-        moments(tile, tile.active[a], tile.slot(a), sums);
+        moments(tile, k, tile.slot(k), sums);
     }
     return true;
 }
@@ -54,20 +50,17 @@ void write_outputs(Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
 }
 
 template <class Real>
-std::int64_t visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
+void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
                    const Watch& watch, Sums* sums, const Outputs* outputs) {
     Tile<Real> tile(c, workspace);
-    std::int64_t work = 0;
     for (; begin < end; begin += tile.T) {
         tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
         if (rows.single) fill<Real, float>(tile, rows, begin);
         else fill<Real, double>(tile, rows, begin);
-        work += densities(tile, watch);
-        if (work < 0) return work;
+        if (!all_densities(tile, watch)) return;
         if (outputs) write_outputs(tile, begin, *outputs);
-        if (sums && !add_sums(tile, rows, begin, watch, *sums)) return -1;
+        if (sums && !add_sums(tile, rows, begin, watch, *sums)) return;
     }
-    return work;
 }
 
 }  // namespace

@@ -38,8 +38,8 @@ def fold(
 ) -> Sums:
     """E-step and sums of one block: mass, first, second, noise mass, Σw, Σ w ln p.
 
-    ``order`` (N,) from `spatial_order` lets compact tiles of rows leave out components that have nothing to do with
-    them: what is dropped is below 3e-20 of each row's density, and no component with less than one row loses any.
+    With an ``order`` (N,) from `spatial_order` rows may leave out components that have nothing to do with them: a row
+    loses less than 1e-14 of its density, a component less than 1e-13 of its mass, one of less than one row nothing.
 
     Raises
     ------
@@ -123,12 +123,12 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     return Prepared(log_weights, whitening, log_root)
 
 
-# Rows of the compact runs of `spatial_order`: a tile of the kernel that prunes.
-LEAF = 64
+# Rows of the compact runs of `spatial_order`: what the kernel compares with components together.
+LEAF = 8
 
 
 def spatial_order(rows: Array, n_threads: int = 1) -> NDArray[np.int32]:
-    """An order (N,) of the rows whose runs of 64 are compact in space; it depends on the rows alone."""
+    """An order (N,) of the rows whose runs of 8 are compact in space; it depends on the rows alone."""
     order = np.empty(len(rows), dtype=np.int32)
     _kernel.spatial_order(rows, LEAF, n_threads, order)
     return order

@@ -1,0 +1,264 @@
+// A pruned pass: prepares what neighbours.hpp needs, groups the rows by home, and holds the result to its promise.
+//
+// A pair of a row and a component is left out where the component's own density N(x | mu_k, Sigma_k) is below epsilon
+// times the largest term of p(x). So a row loses less than epsilon of p(x), and a component less than epsilon of the
+// mass that its weight lets expect. Where it got less than a tenth of that, or less than one row, the pass is repeated
+// with this component kept everywhere, as one is from the beginning that expects less than two rows.
+#pragma once
+#include <numeric>
+
+#include "driver.hpp"
+#include "order.hpp"
+
+namespace gaussmix {
+
+constexpr double epsilon = 1e-14;
+
+class Pruning {
+    const Components& c;
+    const Level& level;
+    const bool single;
+    const double weight;  // of all rows
+    std::int64_t size;    // of a triangle
+    std::vector<std::int32_t> sequence, home, by_home;
+    std::vector<double> origin, drop;
+    std::vector<float> means, roots, factors, factor_norm, mean_size, rounding, stretch, own, centres, unit, distance;
+    std::vector<std::int64_t> begin;
+    const double* log_weights;
+    Homes homes{};
+
+    // F = W^-1, lower triangular.
+    void invert(const double* root, double* factor) const {
+        for (std::int64_t i = 0; i < c.D; ++i) {
+            const double* row = root + (c.diagonal ? i : i * (i + 1) / 2);
+            if (c.diagonal) {
+                factor[i] = 1 / row[0];
+                continue;
+            }
+            for (std::int64_t j = 0; j <= i; ++j) {
+                double total = i == j ? 1 : 0;
+                for (std::int64_t m = j; m < i; ++m) total -= row[m] * factor[m * (m + 1) / 2 + j];
+                factor[i * (i + 1) / 2 + j] = total / row[i];
+            }
+        }
+    }
+    double length(const double* values, std::int64_t count) const {
+        return std::sqrt(std::inner_product(values, values + count, values, 0.0));
+    }
+    // Means from their median; W_k and L_k in packed rows, with their norms.
+    void find_geometry(const double* given_means, const double* given_roots) {
+        std::vector<double> some(c.K), root(size), factor(size);
+        for (std::int64_t j = 0; j < c.D; ++j) {
+            for (std::int64_t k = 0; k < c.K; ++k) some[k] = given_means[k * c.D + j];
+            std::nth_element(some.begin(), some.begin() + c.K / 2, some.end());
+            origin[j] = some[c.K / 2];
+        }
+        const double unit_roundoff = 6e-8 * double(c.D + 2);
+        for (std::int64_t k = 0; k < c.K; ++k) {
+            for (std::int64_t j = 0; j < c.D; ++j) means[k * c.D + j] = float(given_means[k * c.D + j] - origin[j]);
+            mean_size[k] = std::sqrt(std::inner_product(&means[k * c.D], &means[k * c.D] + c.D, &means[k * c.D], 0.0f));
+            if (k > 0 && c.shared) {
+                factor_norm[k] = factor_norm[0], rounding[k] = rounding[0], stretch[k] = stretch[0];
+                continue;
+            }
+            for (std::int64_t i = 0, e = 0; i < c.D; ++i)
+                for (std::int64_t j = c.diagonal ? i : 0; j <= i; ++j)
+                    root[e++] = given_roots[c.diagonal ? k * c.D + i : (k * c.D + i) * c.D + j];
+            invert(root.data(), factor.data());
+            std::copy(root.begin(), root.end(), roots.begin() + k * size);
+            std::copy(factor.begin(), factor.end(), factors.begin() + k * size);
+            const double root_norm = length(root.data(), size), norm = length(factor.data(), size);
+            factor_norm[k] = float(norm * (1 + 1e-6)), rounding[k] = float(20 * unit_roundoff * root_norm);
+            stretch[k] = float(1 + 1e-6 + unit_roundoff * root_norm * norm);
+        }
+    }
+    void keep_everywhere(std::int64_t k) {
+        drop[k] = -std::numeric_limits<double>::infinity(), own[k] = std::numeric_limits<float>::infinity();
+    }
+    void find_thresholds() {
+        constexpr double infinity = std::numeric_limits<double>::infinity();
+        for (std::int64_t k = 0; k < c.K; ++k) {
+            const bool empty = !(log_weights[k] > -infinity);
+            drop[k] = empty ? infinity : std::log(epsilon) + log_weights[k];
+            const double at_mean = c.constant[k] - drop[k];
+            own[k] = empty ? -std::numeric_limits<float>::infinity() : float(at_mean + 2e-7 * std::abs(at_mean));
+            if (!empty && std::exp(log_weights[k]) * weight < 2) keep_everywhere(k);
+        }
+    }
+    void find_cells() {
+        spatial_order({reinterpret_cast<const char*>(means.data()), c.K, c.D * 4, 4, true, nullptr, nullptr}, c.D,
+                      homes.cell, 1, sequence.data());
+        const std::int64_t slices = c.shared ? 1 : c.K;
+        for (std::int64_t j = 0; j < c.D; ++j) {
+            float variance = 0;
+            for (std::int64_t k = 0; k < slices; ++k)
+                for (std::int64_t i = c.diagonal ? j : 0; i <= j; ++i) {
+                    const float f = factors[k * size + (c.diagonal ? j : j * (j + 1) / 2 + i)];
+                    variance += f * f / float(slices);
+                }
+            unit[j] = 1 / variance;
+            for (std::int64_t cell = 0; cell < homes.cells; ++cell) {
+                const std::int64_t first = cell * homes.cell, last = std::min(first + homes.cell, c.K);
+                for (std::int64_t at = first; at < last; ++at)
+                    centres[j * homes.cells + cell] += means[sequence[at] * c.D + j] / float(last - first);
+            }
+        }
+    }
+    // Orders rows by home, in each the farthest first.
+    void group(const std::int32_t* rows, std::int64_t count) {
+        std::fill(begin.begin(), begin.end(), 0);
+        by_home.resize(count);
+        for (std::int64_t i = 0; i < count; ++i) ++begin[home[rows[i]] + 1];
+        std::partial_sum(begin.begin(), begin.end(), begin.begin());
+        for (std::int64_t i = 0; i < count; ++i) by_home[begin[home[rows[i]]]++] = rows[i];
+        std::copy_backward(begin.begin(), begin.end() - 1, begin.end());
+        begin[0] = 0;
+    }
+    // Sorts the part of each home that lies in [from, to).
+    void sort_homes(std::int64_t from, std::int64_t to) {
+        auto farther = [&](std::int32_t a, std::int32_t b) {
+            return distance[a] != distance[b] ? distance[a] > distance[b] : a < b;
+        };
+        for (std::int64_t h = std::upper_bound(begin.begin(), begin.end(), from) - begin.begin() - 1; from < to; ++h) {
+            const std::int64_t last = std::min(begin[h + 1], to);
+            std::sort(by_home.begin() + from, by_home.begin() + last, farther);
+            from = last;
+        }
+    }
+    std::int64_t second() const { return (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D); }
+    Rows ordered(Rows rows) const {
+        rows.order = by_home.data();
+        return rows;
+    }
+
+public:
+    Pruning(const Components& components, const Level& level, bool single, const Rows& rows, const double* log_weights,
+            const double* given_means, const double* given_roots)
+        : c(components), level(level), single(single),
+          weight(rows.weights ? std::accumulate(rows.weights, rows.weights + rows.count, 0.0) : double(rows.count)),
+          size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(rows.count), origin(c.D), drop(c.K),
+          means(c.K * c.D), roots((c.shared ? 1 : c.K) * size), factors(roots.size()), factor_norm(c.K), mean_size(c.K),
+          rounding(c.K), stretch(c.K), own(c.K), unit(c.D), distance(rows.count), begin(c.K + 1), log_weights(log_weights) {
+        homes.cell = 16, homes.cells = (c.K + homes.cell - 1) / homes.cell;
+        homes.most_cells = std::min<std::int64_t>(homes.cells, 8);
+        centres.resize(c.D * homes.cells);
+        find_geometry(given_means, given_roots);
+        find_thresholds();
+        find_cells();
+        homes.sequence = sequence.data(), homes.origin = origin.data(), homes.means = means.data();
+        homes.roots = roots.data(), homes.factors = factors.data(), homes.factor_norm = factor_norm.data();
+        homes.size = mean_size.data(), homes.rounding = rounding.data(), homes.stretch = stretch.data();
+        homes.drop = drop.data(), homes.own = own.data(), homes.centres = centres.data(), homes.unit = unit.data();
+        homes.home = home.data(), homes.distance = distance.data(), homes.begin = begin.data();
+    }
+
+    // Whether it is worth it: the work for some tiles of rows, as a share of the dense pass's.
+    bool pays(const Rows& rows) {
+        constexpr std::int64_t tile = 64;
+        const std::int64_t probes = std::clamp<std::int64_t>(rows.count / (400 * tile), 1, 16);
+        std::vector<std::int32_t> some;
+        for (std::int64_t i = 0; i < probes; ++i) {
+            const std::int32_t* first = rows.order + i * (rows.count / tile) / probes * tile;
+            some.insert(some.end(), first, first + tile);
+        }
+        Rows sample = rows;
+        sample.order = some.data();
+        const Watch always_on{[](void*) { return true; }, nullptr};
+        Worker worker(level.pruned_bytes(c, single), nullptr, c.K, c.D, 0);
+        const std::int64_t count = std::int64_t(some.size());
+        std::int64_t work = level.settle(sample, c, homes, single, 0, count, worker.workspace.get(), always_on);
+        group(some.data(), count);
+        sort_homes(0, count);
+        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, worker.workspace.get(), always_on, nullptr);
+        const double lanes = level.lanes * (single ? 2 : 1), K = double(c.K);
+        const double scan = 2 * K * K / level.lanes;
+        return double(work) / double(count) + scan / double(rows.count) < 0.7 * 2.5 * K / lanes;
+    }
+
+    // The whole pass; false if it was interrupted.
+    bool run(const Rows& rows, int n_threads, Sums& sums, const std::function<bool()>& interrupted) {
+        if (!settle(rows, n_threads, interrupted)) return false;
+        for (;;) {
+            if (!fold(rows, n_threads, sums, interrupted)) return false;
+            if (!repair(sums)) return true;
+            clear(sums);
+        }
+    }
+
+private:
+    bool settle(const Rows& rows, int n_threads, const std::function<bool()>& interrupted) {
+        const std::int64_t per_chunk = std::max<std::int64_t>(1024, (rows.count / 64 + 63) / 64 * 64);
+        const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
+        const int threads = useful_threads(chunks, n_threads);
+        std::vector<Worker> workers;
+        for (int i = 0; i < threads; ++i) workers.emplace_back(level.pruned_bytes(c, single), nullptr, c.K, c.D, 0);
+        const bool finished = run_chunks(
+            chunks, threads, interrupted,
+            [&](std::int64_t i, int thread, const Watch& watch) {
+                level.settle(rows, c, homes, single, i * per_chunk, std::min((i + 1) * per_chunk, rows.count),
+                             workers[thread].workspace.get(), watch);
+            },
+            [](std::int64_t, int) {});
+        if (finished) group(rows.order, rows.count);
+        return finished;
+    }
+
+    bool fold(const Rows& rows, int n_threads, Sums& sums, const std::function<bool()>& interrupted) {
+        const std::int64_t per_chunk = std::max<std::int64_t>(512, (rows.count + 31) / 32);
+        const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
+        const int threads = useful_threads(chunks, n_threads);
+        const Rows by = ordered(rows);
+        std::vector<Worker> workers;
+        for (int i = 0; i < threads; ++i) workers.emplace_back(level.pruned_bytes(c, single), &sums, c.K, c.D, second());
+        std::vector<std::unique_ptr<bool[]>> touched;
+        for (Worker& worker : workers) {
+            touched.push_back(std::make_unique<bool[]>(c.K));
+            worker.sums.touched = touched.back().get();
+        }
+        return run_chunks(
+            chunks, threads, interrupted,
+            [&](std::int64_t i, int thread, const Watch& watch) {
+                const std::int64_t from = i * per_chunk, to = std::min(from + per_chunk, rows.count);
+                sort_homes(from, to);
+                level.visit_homes(by, c, homes, single, from, to, workers[thread].workspace.get(), watch,
+                                  &workers[thread].sums);
+            },
+            [&](std::int64_t, int thread) { move_sums(workers[thread].sums, sums); });
+    }
+
+    void clear(Sums& sums) const {
+        std::fill_n(sums.mass, c.K, 0.0), std::fill_n(sums.first, c.K * c.D, 0.0), std::fill_n(sums.second, second(), 0.0);
+        sums.noise = sums.weight = sums.log_likelihood = 0;
+    }
+
+    // Adds what was touched, and leaves zeros.
+    void move_sums(Sums& from, Sums& to) const {
+        const std::int64_t each = second() / (c.shared ? 1 : c.K);
+        auto move = [](double* source, double* target, std::int64_t count) {
+            for (std::int64_t i = 0; i < count; ++i) target[i] += source[i], source[i] = 0;
+        };
+        for (std::int64_t k = 0; k < c.K; ++k) {
+            if (!from.touched[k]) continue;
+            move(from.mass + k, to.mass + k, 1);
+            move(from.first + k * c.D, to.first + k * c.D, c.D);
+            if (!c.shared) move(from.second + k * each, to.second + k * each, each);
+            from.touched[k] = false;
+        }
+        if (c.shared) move(from.second, to.second, each);
+        move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1);
+        move(&from.log_likelihood, &to.log_likelihood, 1);
+    }
+
+    // Keeps everywhere the components whose mass came out too small for what they may have lost; whether there are any.
+    bool repair(const Sums& sums) {
+        bool any = false;
+        for (std::int64_t k = 0; k < c.K; ++k) {
+            if (!std::isfinite(drop[k])) continue;
+            if (sums.mass[k] >= std::max(1.0, 0.1 * std::exp(log_weights[k]) * weight)) continue;
+            keep_everywhere(k), any = true;
+        }
+        return any;
+    }
+};
+
+}  // namespace gaussmix

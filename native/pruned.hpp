@@ -1,0 +1,476 @@
+// The pass over rows that leaves out components which have nothing to do with them; see neighbours.hpp for the bound.
+//
+//   settle   each row gets a home: a component near it, searched among those near its tile
+//   (driver) rows are grouped by home, the farthest from home first
+//   visit    per home: its neighbourhood; per block of its rows:
+//            for each neighbour k:  a plane bounds l_k on a vector of rows; where it may matter, l_k itself
+//            e_k, ln p as in bayes.hpp, of the pairs (row, k) with l_k > max l + ln(epsilon pi_k)
+//            for each k left: its rows, one after the other, features in the lanes    eqs. (7), (8)
+#pragma once
+#include "neighbours.hpp"
+
+namespace {
+
+constexpr int block_rows = 64;
+
+// A few rows, twice: samples in the lanes, and features in the lanes (filled up with zeros).
+template <class Real>
+struct Block {
+    static constexpr int L = lanes<Real>;
+    const Components& c;
+    const int D, strips;  // vectors that hold a row
+    int filled = 0, vectors = 0;
+    Real* x;                                        // (D, block_rows)
+    float* from_home;                               // (D, block_rows) x - mu of the home
+    float* most_single;                             // (block_rows) no more than `most`
+    Real *row, *residual, *weighted;                // (block_rows, strips L)
+    Real *weight, *most, *total, *scale, *log_density, *gamma;  // (block_rows)
+    Vector<Real>*r, *y;                             // (D)
+    Real* l;                                        // (pieces, L): l_k, then e_k, of one vector of rows
+    std::int32_t *piece_component, *piece_vector;   // (pieces)
+    int pieces = 0;
+
+    static std::size_t bytes(const Components& c) {
+        const std::int64_t padded = (c.D + L - 1) / L * L, pieces = (c.K + 1) * (block_rows / L);
+        return sizeof(Real) * (block_rows * (c.D + 3 * padded + 6) + 2 * c.D * L + pieces * L) +
+               sizeof(float) * block_rows * (c.D + 1) + pieces * 8;
+    }
+    Block(const Components& components, char* memory)
+        : c(components), D(int(c.D)), strips((D + L - 1) / L) {
+        Real* next = reinterpret_cast<Real*>(memory);
+        auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
+        r = reinterpret_cast<Vector<Real>*>(take(D * L)), y = reinterpret_cast<Vector<Real>*>(take(D * L));
+        x = take(D * block_rows);
+        row = take(strips * L * block_rows), residual = take(strips * L * block_rows), weighted = take(strips * L * block_rows);
+        weight = take(block_rows), most = take(block_rows), total = take(block_rows), scale = take(block_rows);
+        log_density = take(block_rows), gamma = take(block_rows);
+        l = take((c.K + 1) * block_rows);
+        from_home = reinterpret_cast<float*>(next), most_single = from_home + D * block_rows;
+        piece_component = reinterpret_cast<std::int32_t*>(most_single + block_rows), piece_vector = piece_component + (c.K + 1) * (block_rows / L);
+        for (int i = 0; i < strips * L * block_rows; ++i) row[i] = 0;
+    }
+    const Real* high(std::int64_t k) const { return static_cast<const Real*>(c.mean_high) + k * D; }
+    const Real* low(std::int64_t k) const { return static_cast<const Real*>(c.mean_low) + k * D; }
+    const Real* root(std::int64_t k) const {
+        return static_cast<const Real*>(c.whitening) + (c.shared ? 0 : k) * (c.diagonal ? D : triangle(D));
+    }
+};
+
+// Rows order[begin, end) into the block; what is left of the last vector repeats the last row with weight zero.
+template <class Real, class From>
+void take_rows(Block<Real>& block, const Rows& rows, std::int64_t begin, std::int64_t end) {
+    constexpr int L = lanes<Real>;
+    block.filled = int(end - begin), block.vectors = (block.filled + L - 1) / L;
+    for (int t = 0; t < block.vectors * L; ++t) {
+        const std::int64_t source = rows.order[begin + (t < block.filled ? t : block.filled - 1)];
+        const char* from = rows.data + source * rows.row_step;
+        Real* row = block.row + t * block.strips * L;
+        for (int j = 0; j < block.D; ++j) {
+            From value;
+            std::memcpy(&value, from + j * rows.column_step, sizeof value);
+            row[j] = block.x[j * block_rows + t] = Real(value);
+        }
+        block.weight[t] = t < block.filled ? (rows.weights ? Real(rows.weights[source]) : Real(1)) : Real(0);
+    }
+}
+
+template <class Real>
+void take_rows(Block<Real>& block, const Rows& rows, std::int64_t begin, std::int64_t end) {
+    if (rows.single) take_rows<Real, float>(block, rows, begin, end);
+    else take_rows<Real, double>(block, rows, begin, end);
+}
+
+// |W_k(x - mu_k)|^2 for the rows in vector v.
+template <class Real, int Fixed>
+inline Vector<Real> distance_squared(Block<Real>& block, std::int64_t k, int v) {
+    const int D = Fixed ? Fixed : block.D;
+    const Real *high = block.high(k), *low = block.low(k), *x = block.x + v * lanes<Real>;
+    Vector<Real> in_registers[2][Fixed ? Fixed : 1];
+    Vector<Real>*r = Fixed ? in_registers[0] : block.r, *y = Fixed ? in_registers[1] : block.y;
+#pragma GCC unroll 8
+    for (int j = 0; j < D; ++j) r[j] = minus(load(x + j * block_rows), high[j], low[j]);
+    whiten<Real, Fixed>(block.root(k), r, y, D, block.c.diagonal);
+    return norm_squared<Real, Fixed>(y, D);
+}
+
+// ---- a home for each row --------------------------------------------------------------------------------------------
+
+// Squared distances of the block's centre from those of the cells, in units of the features' spread within components.
+template <class Real>
+void cells_from_centre(const Block<Real>& block, const Homes& homes, float* squared) {
+    constexpr int L = lanes<float>;
+    const std::int64_t padded = (homes.cells + L - 1) / L * L;
+    for (std::int64_t cell = 0; cell < padded; ++cell)
+        squared[cell] = cell < homes.cells ? 0 : std::numeric_limits<float>::infinity();
+    for (int j = 0; j < block.D; ++j) {
+        double total = 0;
+        for (int t = 0; t < block.filled; ++t) total += double(block.x[j * block_rows + t]) - homes.origin[j];
+        const float unit = homes.unit[j], centre = float(total / block.filled), *from = homes.centres + j * homes.cells;
+        for (std::int64_t cell = 0; cell < homes.cells; ++cell)
+            squared[cell] += unit * (centre - from[cell]) * (centre - from[cell]);
+    }
+}
+
+// The first of the smallest of `count` numbers, which are filled up with infinities.
+inline std::int64_t smallest(const float* values, std::int64_t count) {
+    constexpr int L = lanes<float>;
+    Vector<float> least = load(values);
+    for (std::int64_t i = L; i < count; i += L) least = load(values + i) < least ? load(values + i) : least;
+    float lowest = least[0];
+    for (int lane = 1; lane < L; ++lane) lowest = least[lane] < lowest ? float(least[lane]) : lowest;
+    std::int64_t i = 0;
+    while (i + L < count && !any<float>(load(values + i) <= lowest)) i += L;
+    while (i + 1 < count && !(values[i] <= lowest)) ++i;
+    return i;
+}
+
+// Squared distance from home beyond which few rows of a component lie.
+inline double expected_squared(int D, double deviations) { return D + deviations * std::sqrt(2.0 * D); }
+
+// Compares the rows with the components of the nearest cells, until they lie where a component expects its rows.
+// Returns how many vectors of densities that took.
+template <class Real, int Fixed>
+std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared, const std::int32_t* rows) {
+    constexpr int L = lanes<Real>;
+    constexpr Real infinity = std::numeric_limits<Real>::infinity();
+    const Real expected = Real(expected_squared(block.D, 3));
+    Real home[block_rows] = {}, best[block_rows], nearest[block_rows];
+    for (int t = 0; t < block_rows; ++t) best[t] = -infinity, nearest[t] = infinity;
+    cells_from_centre(block, homes, squared);
+    bool waiting[block_rows / L];
+    for (bool& each : waiting) each = true;
+    std::int64_t work = 0;
+    for (int round = 0; round < homes.most_cells; ++round) {
+        const std::int64_t cell = smallest(squared, homes.cells);
+        squared[cell] = std::numeric_limits<float>::infinity();
+        const std::int64_t first = cell * homes.cell, last = first + homes.cell < block.c.K ? first + homes.cell : block.c.K;
+        bool any_waiting = false;
+        for (int v = 0; v < block.vectors; ++v) {
+            if (!waiting[v]) continue;
+            Vector<Real> where = load(home + v * L), most = load(best + v * L), least = load(nearest + v * L);
+            for (std::int64_t rank = first; rank < last; ++rank) {
+                const std::int64_t k = homes.sequence[rank];
+                const Vector<Real> distance = distance_squared<Real, Fixed>(block, k, v);
+                const Vector<Real> l = Real(block.c.constant[k]) - Real(0.5) * distance;
+                const auto better = l > most;
+                most = better ? l : most, least = better ? distance : least;
+                where = better ? splat<Real>(Real(rank)) : where;
+            }
+            store(home + v * L, where), store(best + v * L, most), store(nearest + v * L, least);
+            waiting[v] = any<Real>(least > expected);
+            any_waiting |= waiting[v];
+            work += last - first;
+        }
+        if (!any_waiting) break;
+    }
+    for (int t = 0; t < block.filled; ++t) {
+        const float distance = float(std::sqrt(nearest[t]) * Real(1 + 1e-5));
+        if (block.filled == 1 && !(distance < homes.distance[rows[t]])) continue;
+        homes.home[rows[t]] = std::int32_t(home[t]), homes.distance[rows[t]] = distance;
+    }
+    return work;
+}
+
+// Homes for a few rows together, and for those that found none where they were expected once more alone.
+template <class Real, int Fixed>
+std::int64_t settle_rows(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
+                         void* workspace, const Watch& watch) {
+    constexpr int together = lanes<Real> > 8 ? lanes<Real> : 8;
+    Block<Real> block(c, static_cast<char*>(workspace));
+    float* squared = reinterpret_cast<float*>(block.l);  // not used here otherwise
+    const float expected = float(std::sqrt(expected_squared(block.D, 3)));
+    std::int64_t work = 0;
+    for (; begin < end && watch.go_on(watch.self); begin += together) {
+        const std::int64_t last = begin + together < end ? begin + together : end;
+        take_rows(block, rows, begin, last);
+        work += settle_block<Real, Fixed>(block, homes, squared, rows.order + begin);
+        for (std::int64_t t = begin; t < last; ++t) {
+            if (homes.distance[rows.order[t]] <= expected) continue;
+            take_rows(block, rows, t, t + 1);
+            work += settle_block<Real, Fixed>(block, homes, squared, rows.order + t);
+        }
+    }
+    return work;
+}
+
+// ---- E-step ---------------------------------------------------------------------------------------------------------
+
+// A float that is no more than l.
+template <class Real>
+inline float below(Real l) {
+    const float rounded = float(l);
+    return rounded - 2e-7f * (rounded < 0 ? -rounded : rounded);
+}
+
+// l_k of the component for one vector of rows; kept where it may matter.
+template <class Real, int Fixed>
+inline void add_piece(Block<Real>& block, const Homes& homes, std::int64_t k, int v) {
+    constexpr int L = lanes<Real>;
+    const Vector<Real> l = Real(block.c.constant[k]) - Real(0.5) * distance_squared<Real, Fixed>(block, k, v);
+    const Vector<Real> before = load(block.most + v * L), most = l > before ? l : before;
+    store(block.most + v * L, most);
+    for (int t = v * L; t < (v + 1) * L; ++t) block.most_single[t] = below(block.most[t]);
+    if (!any<Real>(l > most + Real(homes.drop[k]))) return;
+    store(block.l + std::int64_t(block.pieces) * L, l);
+    block.piece_component[block.pieces] = std::int32_t(k), block.piece_vector[block.pieces++] = v;
+}
+
+// Rows relative to their home's mean; zero where a row is alone.
+template <class Real>
+void leave_home(Block<Real>& block, std::int64_t home, bool alone) {
+    constexpr int L = lanes<float>;
+    const int padded = (block.filled + L - 1) / L * L;
+    const Real *high = block.high(home), *low = block.low(home);
+    for (int j = 0; j < block.D; ++j)
+        for (int t = 0; t < padded; ++t) {
+            const Real x = block.x[j * block_rows + (t < block.filled ? t : 0)];
+            block.from_home[j * block_rows + t] = alone ? 0.0f : float((x - high[j]) - low[j]);
+        }
+}
+
+// All l_k that may matter, and the largest for each row. Returns the work, in vectors of densities.
+template <class Real, int Fixed>
+std::int64_t densities(Block<Real>& block, const Homes& homes, std::int64_t home, bool alone, const Neighbourhood& near) {
+    constexpr int L = lanes<float>, parts = L / lanes<Real>;
+    constexpr unsigned one_part = (1u << lanes<Real>) - 1;
+    const int D = Fixed ? Fixed : block.D, vectors = (block.filled + L - 1) / L;
+    for (int t = 0; t < block_rows; ++t) block.most[t] = Real(block.c.log_noise);
+    block.pieces = 0;
+    for (int v = 0; v < block.vectors; ++v) add_piece<Real, Fixed>(block, homes, home, v);
+    leave_home(block, home, alone);
+    std::int64_t work = block.vectors + vectors * near.count / 4;
+    for (int e = 0; e < near.count; ++e) {
+        const std::int64_t k = near.component[e];
+        if (k == home) continue;
+        const float *plane = near.plane + std::int64_t(e) * (D + 3), least = plane[D], own = plane[D + 2];
+        const float twice = 2 * plane[D + 1];
+        for (int f = 0; f < vectors; ++f) {
+            const float* r = block.from_home + f * L;
+            Vector<float> ahead = load(r) * plane[0] + least;
+#pragma GCC unroll 8
+            for (int j = 1; j < D; ++j) ahead += load(r + j * block_rows) * plane[j];
+            ahead = ahead > 0.0f ? ahead : Vector<float>{};
+            const Vector<float> limit = (own - load(block.most_single + f * L)) * twice;
+            unsigned bits = lane_bits<float>(~(ahead * ahead > limit));
+            for (int v = f * parts; bits && v < block.vectors; ++v, bits >>= parts == 1 ? 0 : lanes<Real>) {
+                if (bits & one_part) add_piece<Real, Fixed>(block, homes, k, v), ++work;
+                if constexpr (parts == 1) break;
+            }
+        }
+    }
+    return work;
+}
+
+// Bayes' theorem for the pairs that matter: l_k -> e_k, 0 for the others; ln p and w / s per row. Eqs. (4), (5).
+template <class Real>
+void weigh_pieces(Block<Real>& block, const Homes& homes) {
+    constexpr int L = lanes<Real>;
+    constexpr Real infinity = std::numeric_limits<Real>::infinity();
+    const Real noise = Real(block.c.log_noise);
+    for (int t = 0; t < block.vectors * L; t += L) {
+        const Vector<Real> most = load(block.most + t), shift = most > -infinity ? most : Vector<Real>{};
+        store(block.gamma + t, exp_negative<Real, false>(noise - shift));  // noise alone, so far
+        store(block.total + t, load(block.gamma + t));
+    }
+    int kept = 0;
+    for (int p = 0; p < block.pieces; ++p) {
+        const int t = block.piece_vector[p] * L, k = block.piece_component[p];
+        const Vector<Real> most = load(block.most + t), l = load(block.l + std::int64_t(p) * L);
+        const auto matters = l > most + Real(homes.drop[k]);
+        if (!any<Real>(matters)) continue;
+        const Vector<Real> e = matters ? exp_negative<Real, false>(l - most) : Vector<Real>{};
+        store(block.total + t, load(block.total + t) + e);
+        store(block.l + std::int64_t(kept) * L, e);
+        block.piece_component[kept] = k, block.piece_vector[kept++] = t / L;
+    }
+    block.pieces = kept;
+    for (int t = 0; t < block.vectors * L; t += L) {
+        const Vector<Real> most = load(block.most + t), total = load(block.total + t);
+        const Vector<Real> seen = total > Real(0) ? total : splat<Real>(1);
+        store(block.log_density + t, most > -infinity ? most + log_positive<Real>(seen) : splat<Real>(-infinity));
+        store(block.scale + t, load(block.weight + t) / seen);
+    }
+}
+
+// ---- statistics, eqs. (7), (8) ----------------------------------------------------------------------------------------
+
+// Rows i to i + Height of sum g r r^T, up to the diagonal, over `count` rows.
+template <class Real, int Height>
+void outer_rows(const Block<Real>& block, int count, int i, double* second) {
+    constexpr int L = lanes<Real>;
+    const int width = block.strips * L;
+    for (int j = 0; j < i + Height && j < block.D; j += L) {
+        Vector<Real> total[Height] = {};
+        for (int t = 0; t < count; ++t) {
+            const Vector<Real> r = load(block.residual + t * width + j);
+            const Real* gr = block.weighted + t * width + i;
+#pragma GCC unroll 8
+            for (int h = 0; h < Height; ++h) total[h] += r * gr[h];
+        }
+        for (int h = 0; h < Height && i + h < block.D; ++h) {
+            double* to = second + (i + h) * block.D + j;
+            if constexpr (sizeof(Real) == 8)
+                if (j + L <= block.D) {  // what comes to lie above the diagonal is not read
+                    store(to, load(to) + total[h]);
+                    continue;
+                }
+            const int columns = i + h + 1 - j < L ? i + h + 1 - j : L;
+            for (int v = 0; v < columns; ++v) to[v] += double(total[h][v]);
+        }
+    }
+}
+
+// Adds `count` rows of responsibilities `gamma`, whose residuals lie in the block, to the sums of component k.
+template <class Real>
+void add_moments(Block<Real>& block, int count, std::int64_t k, Sums& sums) {
+    constexpr int L = lanes<Real>;
+    const int D = block.D, width = block.strips * L;
+    for (int t = 0; t < count; ++t) sums.mass[k] += double(block.gamma[t]);
+    for (int j = 0; j < D; j += L) {
+        Vector<Real> first{}, second{};
+        for (int t = 0; t < count; ++t) {
+            const Vector<Real> r = load(block.residual + t * width + j), gr = r * block.gamma[t];
+            store(block.weighted + t * width + j, gr);
+            first += gr, second += gr * r;
+        }
+        for (int v = 0; v < L && j + v < D; ++v) {
+            sums.first[k * D + j + v] += double(first[v]);
+            if (block.c.diagonal) sums.second[k * D + j + v] += double(second[v]);
+        }
+    }
+    if (block.c.diagonal) return;
+    double* to = sums.second + (block.c.shared ? 0 : k) * D * D;
+    int i = 0;
+    for (; i + 4 < D; i += 8) outer_rows<Real, 8>(block, count, i, to);
+    if (i < D) outer_rows<Real, 4>(block, count, i, to);
+}
+
+// x - mu with features in the lanes.
+template <class Real>
+inline Vector<Real> less(Vector<Real> x, const Real* high, const Real* low) {
+    if constexpr (sizeof(Real) == 8) return x - load(high);
+    return (x - load(high)) - load(low);
+}
+
+// Rows with mass in the pieces [first, last), all of component k; their residuals and responsibilities.
+template <class Real>
+int collect(Block<Real>& block, int first, int last, std::int64_t k) {
+    constexpr int L = lanes<Real>;
+    const int width = block.strips * L;
+    Real high[L], low[L];
+    int count = 0;
+    for (int strip = 0; strip < block.strips; ++strip) {
+        for (int v = 0; v < L; ++v) {
+            const int j = strip * L + v;
+            high[v] = j < block.D ? block.high(k)[j] : Real(0), low[v] = j < block.D ? block.low(k)[j] : Real(0);
+        }
+        count = 0;
+        for (int p = first; p < last; ++p) {
+            const int t = block.piece_vector[p] * L;
+            const Vector<Real> g = load(block.l + std::int64_t(p) * L) * load(block.scale + t);
+            for (unsigned rows = lane_bits<Real>(g > Real(0)); rows; rows &= rows - 1) {
+                const int v = __builtin_ctz(rows);
+                const Vector<Real> x = load(block.row + (t + v) * width + strip * L);
+                store(block.residual + count * width + strip * L, less(x, high, low));
+                block.gamma[count++] = reinterpret_cast<const Real*>(&g)[v];
+            }
+        }
+    }
+    return count;
+}
+
+template <class Real>
+void add_block(Block<Real>& block, const Rows& rows, std::int64_t begin, Sums& sums) {
+    for (int t = 0; t < block.filled; ++t) {
+        const double w = rows.weights ? rows.weights[rows.order[begin + t]] : 1.0;
+        sums.weight += w;
+        if (w > 0) sums.log_likelihood += w * double(block.log_density[t]);
+        sums.noise += double(block.gamma[t]) * double(block.scale[t]);
+    }
+    for (int first = 0, last = 0; first < block.pieces; first = last) {
+        const std::int64_t k = block.piece_component[first];
+        while (last < block.pieces && block.piece_component[last] == k) ++last;
+        const int count = collect(block, first, last, k);
+        if (count == 0) continue;
+        if (sums.touched) sums.touched[k] = true;
+        add_moments(block, count, k, sums);
+    }
+}
+
+// ---- one home after the other -----------------------------------------------------------------------------------------
+
+template <class Real, int Fixed>
+std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
+                         void* workspace, const Watch& watch, Sums* sums) {
+    constexpr int L = lanes<float>;
+    char* memory = static_cast<char*>(workspace);
+    Block<Real> block(c, memory);
+    memory += (Block<Real>::bytes(c) + 63) / 64 * 64;
+    HomeLanes at(c, memory);
+    memory += (HomeLanes::bytes(c) + 63) / 64 * 64;
+    float* alone = reinterpret_cast<float*>(memory);  // (D)
+    memory += (c.D + 7) / 8 * 64;
+    Neighbourhood near[L];
+    for (Neighbourhood& each : near) {
+        each.plane = reinterpret_cast<float*>(memory), memory += c.K * (c.D + 3) * sizeof(float);
+        each.component = reinterpret_cast<std::int32_t*>(memory), memory += c.K * 4;
+    }
+    const float far = float(std::sqrt(expected_squared(block.D, 5)));
+    std::int64_t work = 0, home = 0;
+    for (std::int64_t high = c.K; home < high;) {  // the last home that begins at or before the first row
+        const std::int64_t middle = (home + high + 1) / 2;
+        if (homes.begin[middle] <= begin) home = middle;
+        else high = middle - 1;
+    }
+    while (begin < end) {
+        for (at.count = 0; at.count < L && begin < end;) {
+            while (homes.begin[home + 1] <= begin) ++home;
+            const std::int64_t last = homes.begin[home + 1] < end ? homes.begin[home + 1] : end, j = homes.sequence[home];
+            const float farthest = homes.distance[rows.order[begin]];
+            if (farthest > far) {
+                take_rows(block, rows, begin, begin + 1);
+                for (int i = 0; i < block.D; ++i) alone[i] = float(double(block.row[i]) - homes.origin[i]);
+                at.add(c, homes, j, begin, begin + 1, farthest, alone), ++begin;
+            } else {
+                at.add(c, homes, j, begin, last, farthest, nullptr), begin = last;
+            }
+        }
+        at.fill(c, homes);
+        if (!find_neighbours<Fixed>(c, homes, at, near, watch)) return work;
+        for (int lane = 0; lane < at.count; ++lane)
+            for (std::int64_t from = at.begin[lane]; from < at.end[lane]; from += block_rows) {
+                if (!watch.go_on(watch.self)) return work;
+                take_rows(block, rows, from, from + block_rows < at.end[lane] ? from + block_rows : at.end[lane]);
+                work += densities<Real, Fixed>(block, homes, at.home[lane], at.alone[lane], near[lane]);
+                weigh_pieces(block, homes);
+                if (sums) add_block(block, rows, from, *sums);
+            }
+    }
+    return work;
+}
+
+template <class Real>
+std::size_t pruned_bytes(const Components& c) {
+    const std::size_t lists = lanes<float> * c.K * (c.D + 4) * 4;
+    return Block<Real>::bytes(c) + HomeLanes::bytes(c) + (c.D + 7) / 8 * 64 + lists + 256;
+}
+
+// Few features are known to the compiler, more (0) are not.
+template <int D>
+struct Features {
+    constexpr operator int() const { return D; }
+};
+
+template <class Function>
+std::int64_t known_to_compiler(std::int64_t D, Function function) {
+    switch (D) {
+        case 2: return function(Features<2>{});
+        case 3: return function(Features<3>{});
+        case 4: return function(Features<4>{});
+        case 6: return function(Features<6>{});
+        case 8: return function(Features<8>{});
+        default: return function(Features<0>{});
+    }
+}
+
+}  // namespace
