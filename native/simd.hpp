@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <type_traits>
 
 namespace {
@@ -110,22 +111,31 @@ inline Vector<Real> square_root(Vector<Real> v) {
     return v;
 }
 
+// Lanes of a and b, numbered one after the other: the i-th becomes that which `lane` says.
+template <class Real, class Lane>
+inline Vector<Real> shuffle(Vector<Real> a, Vector<Real> b, Lane lane) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) {
+#ifdef __clang__
+        return __builtin_shufflevector(a, b, Lane{}(I)...);
+#else
+        return __builtin_shuffle(a, b, Integers<Real>{lane(I)...});
+#endif
+    }(std::make_integer_sequence<int, lanes<Real>>{});
+}
+
 // Transposes a square of L vectors: blocks of 1, 2, 4, ... lanes beside the diagonal change places.
 template <class Real, int Block = 1>
 inline void turn(Vector<Real>* square) {
     constexpr int L = lanes<Real>;
     if constexpr (Block < L) {
-        Integers<Real> upper, lower;
-        for (int i = 0; i < L; ++i) {
-            upper[i] = i & Block ? L + i - Block : i;
-            lower[i] = i & Block ? L + i : i + Block;
-        }
+        constexpr auto upper = [](int i) { return i & Block ? L + i - Block : i; };
+        constexpr auto lower = [](int i) { return i & Block ? L + i : i + Block; };
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i)
             if (!(i & Block)) {
                 const Vector<Real> a = square[i], b = square[i + Block];
-                square[i] = __builtin_shuffle(a, b, upper);
-                square[i + Block] = __builtin_shuffle(a, b, lower);
+                square[i] = shuffle<Real>(a, b, upper);
+                square[i + Block] = shuffle<Real>(a, b, lower);
             }
         turn<Real, 2 * Block>(square);
     }
@@ -134,13 +144,10 @@ inline void turn(Vector<Real>* square) {
 // The sum of all lanes, halves on halves.
 template <class Real, int Half = lanes<Real> / 2>
 inline Real sum(Vector<Real> v) {
-    if constexpr (Half == 0) {
+    if constexpr (Half == 0)
         return v[0];
-    } else {
-        Integers<Real> other;
-        for (int i = 0; i < lanes<Real>; ++i) other[i] = i ^ Half;
-        return sum<Real, Half / 2>(v + __builtin_shuffle(v, other));
-    }
+    else
+        return sum<Real, Half / 2>(v + shuffle<Real>(v, v, [](int i) { return i ^ Half; }));
 }
 
 // c[0] + c[1] x + c[2] x^2 + ...
