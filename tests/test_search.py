@@ -1,4 +1,4 @@
-"""The search over starts: what it merges and splits, and that it finds what single starts miss."""
+"""The search over starts: what it merges and exchanges, and that it finds what single starts miss."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import Mixture, em, search, start
+from gaussmix import Mixture, em, exchange, families, search, start
 from gaussmix.em import Plan
 from gaussmix.families import NAMES
+from gaussmix.merging import grouped, merge_groups
 from gaussmix.rows import ArraySource
-from gaussmix.search import merge_groups
+from gaussmix.trials import Parts, Trials
 
 
 def quiet(*arguments, **settings):
@@ -32,28 +33,46 @@ def full_log_det(moments):
     return np.linalg.slogdet(moments)[1]
 
 
+def trials(rows, K, name="VVV", weights=None):
+    source = ArraySource(rows, weights)
+    plan = Plan(start.data_prior(source, K, 1e-6))
+    return Trials(source, plan, start.blank_mixture(K, name, plan.prior), np.random.default_rng(0))
+
+
+def parts_of(rows, gamma, diagonal=False):
+    """Mass, means and scatter of responsibilities (n, M)."""
+    mass = gamma.sum(axis=0)
+    means = gamma.T @ rows / mass[:, None]
+    residuals = rows[None] - means[:, None]
+    if diagonal:
+        return Parts(mass, means, np.einsum("nk,kni->ki", gamma, residuals**2))
+    return Parts(mass, means, np.einsum("nk,kni,knj->kij", gamma, residuals, residuals))
+
+
 # ---- merging -----------------------------------------------------------------------------------------------
 
 
 def doubled(rng, K=5, D=2, n_rows=600):
-    """Each of K clear clusters described by two components that share its rows."""
+    """Each of K clear clusters described by two components that share its rows: rows and responsibilities."""
     centres = rng.normal(size=(K, D)) * 20
     labels = np.arange(n_rows) % K
     rows = centres[labels] + rng.normal(size=(n_rows, D))
     part = rng.random(n_rows)
     gamma = np.zeros((n_rows, 2 * K))
     gamma[np.arange(n_rows), 2 * labels], gamma[np.arange(n_rows), 2 * labels + 1] = part, 1 - part
-    mass = gamma.sum(axis=0)
-    means = gamma.T @ rows / mass[:, None]
-    residuals = rows[None] - means[:, None]
-    moments = np.einsum("nk,kni,knj->kij", gamma, residuals, residuals)
-    return mass, means, moments, gamma
+    return rows, gamma
 
 
-def test_halves_of_a_cluster_are_merged(rng):
-    mass, means, moments, gamma = doubled(rng)
+def log_det_of(name):
+    return families.get(name).structure.log_det
+
+
+@pytest.mark.parametrize("name", ["VVV", "VVI", "VII"])
+def test_halves_of_a_cluster_are_merged(rng, name):
+    rows, gamma = doubled(rng)
     shuffle = rng.permutation(10)
-    groups = merge_groups(mass[shuffle], means[shuffle], moments[shuffle], gamma[:, shuffle], 5, full_log_det)
+    parts = parts_of(rows, gamma[:, shuffle], diagonal=name != "VVV")
+    groups = merge_groups(parts, gamma[:, shuffle], 5, log_det_of(name))
     assert set(groups) == set(range(5))
     for k in range(5):
         assert set(shuffle[groups == k] // 2) == {shuffle[groups == k][0] // 2}
@@ -61,68 +80,112 @@ def test_halves_of_a_cluster_are_merged(rng):
 
 
 def test_no_merge_is_every_component_alone(rng):
-    assert sorted(merge_groups(*doubled(rng), 10, full_log_det)) == list(range(10))
+    rows, gamma = doubled(rng)
+    assert sorted(merge_groups(parts_of(rows, gamma), gamma, 10, full_log_det)) == list(range(10))
 
 
 def test_merging_to_one(rng):
-    assert set(merge_groups(*doubled(rng), 1, full_log_det)) == {0}
+    rows, gamma = doubled(rng)
+    assert set(merge_groups(parts_of(rows, gamma), gamma, 1, full_log_det)) == {0}
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_groups_have_the_moments_of_their_members(rng, diagonal):
+    rows, gamma = rng.normal(size=(200, 3)), rng.dirichlet(np.full(6, 0.3), size=200)
+    group = np.array([0, 1, 0, 2, 1, 0])
+    joint = np.stack([gamma[:, group == g].sum(axis=1) for g in range(3)], axis=1)
+    found, expected = grouped(parts_of(rows, gamma, diagonal), group), parts_of(rows, joint, diagonal)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def bound(rows, gamma):
     """EM's lower bound of L at responsibilities (n, M), maximised over parameters; constants left out."""
-    mass = gamma.sum(axis=0)
-    means = gamma.T @ rows / mass[:, None]
-    residuals = rows[None] - means[:, None]
-    covariances = np.einsum("nk,kni,knj->kij", gamma, residuals, residuals) / mass[:, None, None]
+    mass, _, scatter = parts_of(rows, gamma)
     entropy = (gamma * np.log(np.maximum(gamma, 1e-300))).sum()
-    return float((mass * (np.log(mass / len(rows)) - 0.5 * full_log_det(covariances))).sum() - entropy)
+    log_dets = full_log_det(scatter / mass[:, None, None])
+    return float((mass * (np.log(mass / len(rows)) - 0.5 * log_dets)).sum() - entropy)
 
 
-def test_the_first_merge_is_the_best_of_all_pairs(rng):
-    """By EM's lower bound of L, computed anew for every pair."""
+def test_every_merge_is_the_best_of_all_pairs(rng):
+    """By EM's lower bound of L, computed anew for every pair; the second merge of three too."""
     for _ in range(5):
         rows, gamma = rng.normal(size=(200, 2)), rng.dirichlet(np.full(6, 0.3), size=200)
-        mass = gamma.sum(axis=0)
-        means = gamma.T @ rows / mass[:, None]
-        residuals = rows[None] - means[:, None]
-        moments = np.einsum("nk,kni,knj->kij", gamma, residuals, residuals)
-        groups = merge_groups(mass, means, moments, gamma, 5, full_log_det)
-        (chosen,) = (np.flatnonzero(groups == g) for g in range(5) if np.count_nonzero(groups == g) == 2)
+        for left in (5, 4):
+            groups = merge_groups(parts_of(rows, gamma), gamma, left, full_log_det)
+            current = gamma
+            while current.shape[1] > left:
+                pairs = [(i, j) for i in range(current.shape[1]) for j in range(i)]
 
-        def joined(i, j, rows=rows, gamma=gamma):
-            return bound(rows, np.column_stack([np.delete(gamma, [i, j], axis=1), gamma[:, i] + gamma[:, j]]))
+                def joined(pair, current=current):
+                    i, j = pair
+                    return np.column_stack(
+                        [np.delete(current, [i, j], axis=1), current[:, i] + current[:, j]]
+                    )
 
-        best = max(((i, j) for i in range(6) for j in range(i)), key=lambda pair: joined(*pair))
-        assert set(best) == set(chosen)
+                current = joined(max(pairs, key=lambda pair: bound(rows, joined(pair))))
+            found = np.stack([gamma[:, groups == g].sum(axis=1) for g in range(left)], axis=1)
+            assert bound(rows, found) == pytest.approx(bound(rows, current), rel=1e-12)
 
 
-# ---- splitting ---------------------------------------------------------------------------------------------
+# ---- exchanges ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("axis_of", search.AXES)
-def test_a_split_keeps_the_moments(axis_of):
-    """Two halves of each component have its mass, mean and covariance together."""
-    rows, _ = circle(4)
+@pytest.mark.parametrize("halve", exchange.HALVES[:2])
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_halves_keep_the_moments(rng, halve, diagonal):
+    """Both halves of a component have its mass, mean and covariance together."""
+    rows, gamma = rng.normal(size=(300, 3)) * [1, 10, 100], np.ones((300, 1))
+    parts = parts_of(rows, gamma, diagonal)
+    inside = trials(rows, 1, "VVI" if diagonal else "VVV", np.ones(300))
+    halves = halve(parts, 0, inside)
+    together = grouped(halves, np.array([0, 0]))
+    for ours, theirs in zip(together, parts, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-7)
+    apart = (halves.means[0] - halves.means[1]) / rows.std(axis=0)
+    assert np.linalg.norm(apart) > 0.5
+    assert np.all(np.linalg.eigvalsh(halves.scatter[0]) > 0 if not diagonal else halves.scatter[0] > 0)
+
+
+def test_a_small_part_lies_on_a_row(rng):
+    rows = rng.normal(size=(300, 2))
+    parts = parts_of(rows, np.ones((300, 1)))
+    made = exchange.small_part(parts, 0, trials(rows, 1, weights=np.ones(300)))
+    assert made.mass.sum() == pytest.approx(300)
+    assert np.any(np.all(rows == made.means[1], axis=1))
+    assert np.trace(made.scatter[1] / made.mass[1]) < np.trace(parts.scatter[0] / 300) / 5
+
+
+@pytest.mark.parametrize("name", ["VVV", "VVI", "EEE", "VEV", "EII"])
+def test_an_exchange_mends_a_bad_start(name):
+    """Two clusters in one component and one in two: the exchange finds the three, and then nothing better."""
+    rng = np.random.default_rng(3)
+    rows = np.concatenate([rng.normal(size=(200, 2)) + centre for centre in ([0, 0], [9, 0], [0, 40])])
+    labels = np.repeat([0, 0, 1], 200)
+    labels[400:500] = 2
+    field = trials(rows, 3, name)
+    parts = parts_of(rows, np.eye(3)[labels], field.blank.family.structure.name in ("diagonal", "spherical"))
+    stuck = field.em([field.mixture(parts)], 100, 1e-6)[0]
+    mended = exchange.exchanged(field, stuck)
+    assert mended is not None
+    assert mended.log_likelihoods[-1] > stuck.log_likelihoods[-1] + 10
+    found = mended.mixture.classify(rows).reshape(3, 200)
+    assert len({int(np.bincount(each).argmax()) for each in found}) == 3
+    again = exchange.exchanged(field, mended)
+    assert again is None or again.log_likelihoods[-1] > mended.log_likelihoods[-1]
+
+
+def test_what_an_absence_costs(rng):
+    """The bound for a component that leaves is the L of the others with their weights scaled up."""
+    rows, _ = circle(4, radius=2.0)
     mixture = quiet(rows, 4, random_state=0, init_params="kmeans").mixture
-    source = ArraySource(rows)
-    plan = Plan(start.data_prior(source, 4, 0.0))
-    made = search._Search(source, start.blank_mixture(4, "VVV", plan.prior), plan, np.random.default_rng(0))
-    split = made.split(mixture, axis_of)
-    assert split.n_components == 8
+    absent = exchange._absence(mixture.responsibilities(rows), mixture, None)
     for k in range(4):
-        halves = [2 * k, 2 * k + 1]
-        weights = split.weights[halves]
-        assert weights.sum() == pytest.approx(mixture.weights[k])
-        mean = weights @ split.means[halves] / weights.sum()
-        np.testing.assert_allclose(mean, mixture.means[k], rtol=1e-9)
-        apart = split.means[halves] - mean
-        within = np.einsum("k,kij->ij", weights, split.covariances[halves])
-        between = np.einsum("k,ki,kj->ij", weights, apart, apart)
-        expected = mixture.covariances[k]
-        np.testing.assert_allclose(
-            (within + between) / weights.sum(), expected, atol=1e-2 * np.abs(expected).max()
-        )
-        assert np.linalg.norm(apart[0] - apart[1]) > 0.5
+        left = np.setdiff1d(np.arange(4), k)
+        weights = mixture.weights[left] / mixture.weights[left].sum()
+        others = Mixture(weights=weights, means=mixture.means[left], covariances=mixture.covariances[left])
+        lost = (others.log_likelihood(rows) - mixture.log_likelihood(rows)) / len(rows)
+        assert absent[k] == pytest.approx(lost, rel=1e-9)
 
 
 # ---- the search --------------------------------------------------------------------------------------------
@@ -194,3 +257,17 @@ def test_given_means_need_no_search(two_clusters):
     mixture = quiet(two_clusters, 2, init_params="search", means_init=two_clusters[:2], max_iter=0).mixture
     assert isinstance(mixture, Mixture)
     assert np.array_equal(mixture.means, two_clusters[:2])
+
+
+def test_parallel_clusters_that_k_means_cuts_across():
+    """Six long thin clusters side by side: their common shape is found by the start with a shared covariance."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat(np.arange(6), 300)
+        rows = rng.normal(size=(1800, 2)) * [12, 1] + np.stack([np.zeros(1800), labels * 5.0], axis=1)
+        mixture = quiet(rows, 6, init_params="search", random_state=seed).mixture
+        found = mixture.classify(rows)
+        sizes = np.zeros((6, 6))
+        np.add.at(sizes, (labels, found), 1)
+        assert np.all(sizes.max(axis=1) >= 270)
+        assert len(set(sizes.argmax(axis=1))) == 6

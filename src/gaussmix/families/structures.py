@@ -32,8 +32,8 @@ class Structure:
         The covariances written out in full.
     moments : callable (dense) -> Array
         Second moments (K, D, D) in ``moment_shape``.
-    log_det : callable (dense) -> Array
-        ln|Σ| of the nearest covariance of this structure, for matrices (…, D, D).
+    log_det : callable (moments) -> Array
+        ln|Σ| of the nearest covariance of this structure, (…), of variances (…, D) or matrices (…, D, D).
     """
 
     name: str
@@ -54,13 +54,13 @@ def _diagonal(dense: Array) -> Array:
     return np.diagonal(dense, axis1=-2, axis2=-1).copy()
 
 
-def _diagonal_log_det(dense: Array) -> Array:
-    logs: Array = np.log(np.maximum(_diagonal(dense), 1e-300)).sum(axis=-1)
+def _diagonal_log_det(variances: Array) -> Array:
+    logs: Array = np.log(np.maximum(variances, 1e-300)).sum(axis=-1)
     return logs
 
 
-def _spherical_log_det(dense: Array) -> Array:
-    logs: Array = dense.shape[-1] * np.log(np.maximum(_diagonal(dense).mean(axis=-1), 1e-300))
+def _spherical_log_det(variances: Array) -> Array:
+    logs: Array = variances.shape[-1] * np.log(np.maximum(variances.mean(axis=-1), 1e-300))
     return logs
 
 

@@ -1,0 +1,131 @@
+"""Trial runs: short EM over a sample of the rows, many of them, to learn which start is worth more.
+
+They are the one loop on an `ArraySource`. What moves between them are `Parts`: mass, mean and scatter of each
+component, which can be joined, replaced and left out, and become a mixture again through an M-step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix import em, start
+from gaussmix.degeneracy import degenerate_components
+from gaussmix.em import Plan, Run, State
+from gaussmix.mixture import Mixture, m_step
+from gaussmix.rows import ArraySource
+from gaussmix.statistics import Statistics
+
+Array = NDArray[np.float64]
+
+
+class Parts(NamedTuple):
+    """Components one by one: mass n_k (M,), means (M, D), scatter n_k Σ_k (M, D, D); axis-parallel: (M, D)."""
+
+    mass: Array
+    means: Array
+    scatter: Array
+
+    def of(self, index: NDArray[np.int64]) -> Parts:
+        """Those components."""
+        return Parts(*(each[index] for each in self))
+
+    def without(self, *left_out: int) -> Parts:
+        """All but those components."""
+        return self.of(np.setdiff1d(np.arange(len(self.mass)), left_out))
+
+    def joined(self, others: Parts) -> Parts:
+        """Both together."""
+        return Parts(*(np.concatenate(pair) for pair in zip(self, others, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Where trial runs happen: a sample of the rows, a plan for it, and what is fitted; ``rng`` is all their chance."""
+
+    sample: ArraySource
+    plan: Plan
+    blank: Mixture
+    rng: np.random.Generator
+
+    def em(self, starts: list[Mixture], passes: int, tol: float) -> list[Run]:
+        """The starts in a batch through the loop, ``passes`` M-steps at most; the best first, see `rank`."""
+        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=tol))
+        return sorted(runs, key=self.rank, reverse=True)
+
+    def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
+        """So many steps of plain EM, which costs less than the acceleration where few are made; the highest first."""
+        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=0.0, memory=0))
+        return sorted(runs, key=lambda run: run.log_likelihoods[-1], reverse=True)
+
+    def _ended(self, starts: list[Mixture], plan: Plan) -> list[Run]:
+        runs = em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs
+        return [run for run in runs if run.mixture is not None]
+
+    def rank(self, run: Run) -> tuple[bool, float]:
+        """Sound solutions first, then by L in nats per row."""
+        assert run.mixture is not None and run.folded is not None
+        sound = not degenerate_components(run.mixture, run.folded, self.plan.prior)
+        return sound, run.log_likelihoods[-1] / self.sample.weight
+
+    def better(self, run: Run, than: Run, by: float) -> bool:
+        """Whether a run ended higher than another by so many nats per row."""
+        sound, level = self.rank(than)
+        return self.rank(run) > (sound, level + by)
+
+    def on(self, rows: Array, weights: Array | None, family: str | None = None) -> Trials:
+        """Trials over other rows, with as much of the prior as they have of the weight, perhaps of another family."""
+        sample = ArraySource(rows, weights)
+        prior = self.plan.prior.thinned(sample.weight / self.sample.weight)
+        made = replace(self, sample=sample, plan=replace(self.plan, prior=prior))
+        return made if family is None else replace(made, blank=made.shaped(self.blank.n_components, family))
+
+    def thinned(self, n_rows: int) -> Trials:
+        """Trials over at most so many of the rows, which stand for all: weights sum to what they summed to."""
+        if self.sample.n_rows <= n_rows:
+            return self
+        rows, weights, _ = self.sample.sample(n_rows, self.rng)
+        weights = np.ones(len(rows)) if weights is None else weights
+        return self.on(rows, weights * (self.sample.weight / weights.sum()))
+
+    def shaped(self, n_components: int, family: str | None = None) -> Mixture:
+        """A blank mixture of so many components, of the family fitted unless another is named."""
+        name = self.blank.family.name if family is None else family
+        return start.blank_mixture(n_components, name, self.plan.prior)
+
+    def seeded(self, blank: Mixture, n_rows: int) -> Mixture:
+        """A k-means start."""
+        plan = self.plan
+        return start.seeded(self.sample, "kmeans", blank, plan.prior, self.rng, plan.equal_weights, n_rows)
+
+    def parts(self, run: Run) -> Parts:
+        """The components of a run as its last pass found them; those that share a covariance have one each."""
+        mixture, folded = run.mixture, run.folded
+        assert mixture is not None and folded is not None
+        means, scatter = folded.scatter()
+        scatter = self.plan.prior.pseudo_rows.add_to(scatter, folded.mass)[0]
+        if len(scatter) != len(means):
+            scatter = folded.mass[:, None, None] * mixture.full_covariances
+        return Parts(np.maximum(folded.mass, 1e-12), means, scatter)
+
+    def mixture(self, parts: Parts) -> Mixture | None:
+        """The M-step of the parts, in the family fitted; None if it has none."""
+        n_components, n_features = parts.means.shape
+        blank = self.shaped(n_components)
+        shared = blank.family.structure.moment_shape(n_components, n_features)[0] != n_components
+        statistics = Statistics(
+            origin=parts.means,
+            mass=parts.mass,
+            first=np.zeros_like(parts.means),
+            second=parts.scatter.sum(axis=0, keepdims=True) if shared else parts.scatter,
+            noise_mass=0.0,
+            weight=self.sample.weight,
+            rows=self.sample.n_rows,
+            log_likelihood=math.nan,
+        )
+        made = m_step(statistics, blank, self.plan.prior.thinned(1.0, at_least=1e-3), self.plan.equal_weights)
+        return made if isinstance(made, Mixture) else None
