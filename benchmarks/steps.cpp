@@ -37,11 +37,11 @@ Times timed_visit(const Rows& rows, const Components& c, void* workspace, Sums& 
         tile.filled = int(std::min<std::int64_t>(tile.T, rows.count - begin));
         fill<double, double>(tile, rows, begin);
         times.end_of(of_filling);
-        densities(tile, watch);
+        all_densities(tile, watch);
         times.end_of(of_densities);
         sums.log_likelihood += bayes(tile, false);
         times.end_of(of_bayes);
-        for (int a = 0; a < tile.used; ++a) moments(tile, tile.active[a], tile.slot(a), sums);
+        for (int k = 0; k < tile.K; ++k) moments(tile, k, tile.slot(k), sums);
         times.end_of(of_statistics);
     }
     return times;
@@ -69,7 +69,7 @@ int main(int count, char** arguments) {
     const Rows rows{reinterpret_cast<const char*>(x.data()), N, D * 8, 8, false, nullptr, nullptr};
     Worker worker(Tile<double>::bytes(c), nullptr, K, D, 0);
     std::vector<double> total(K + K * D + K * square);
-    Sums sums{total.data(), total.data() + K, total.data() + K + K * D, 0, 0, 0};
+    Sums sums{total.data(), total.data() + K, total.data() + K + K * D, 0, 0, 0, nullptr};
     double least[steps];
     for (std::int64_t i = 0; i < repeats; ++i) {
         const Times times = timed_visit(rows, c, worker.workspace.get(), sums);
