@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "driver.hpp"
+#include "homes.hpp"
 #include "levels.hpp"
 
 namespace {
@@ -30,6 +30,7 @@ struct Shape {
     std::int64_t N, D, K;
     Structure structure;
     bool single = false, weighted = false, noise = false, columns = false;  // columns: stored feature by feature
+    bool pruned = false;  // components far apart, and the pass that leaves out those that cannot matter
 
     std::int64_t shares() const { return K + noise; }  // responsibilities of a row
 };
@@ -61,7 +62,7 @@ struct Problem {
 
     explicit Problem(const Shape& s) : shape(s), slices(s.structure == tied ? 1 : s.K), log_noise(none) {
         Random random{std::uint64_t(s.N * 1000003 + s.D * 1009 + s.K * 17 + s.structure)};
-        for (std::int64_t i = 0; i < s.K * s.D; ++i) means.push_back(2 * random.normal() / std::sqrt(double(s.D)));
+        for (std::int64_t i = 0; i < s.K * s.D; ++i) means.push_back((s.pruned ? 20 : 2) * random.normal() / std::sqrt(double(s.D)));
         for (std::int64_t k = 0; k < slices; ++k)
             for (std::int64_t i = 0; i < s.D; ++i)
                 if (s.structure == diagonal) roots.push_back(std::exp(0.3 * random.normal()));
@@ -122,7 +123,16 @@ Result computed(const Level& level, const Problem& p, int threads) {
     const auto never = [] { return false; };
     Result result(p);
     Sums sums{result.mass.data(), result.first.data(), result.second.data(), 0, 0, 0};
-    run(level, p.rows(), prepared.components, s.single, threads, &sums, nullptr, never);
+    Rows rows = p.rows();
+    std::vector<std::int32_t> order(s.N);
+    std::iota(order.begin(), order.end(), 0);
+    if (s.pruned) {
+        rows.order = order.data();
+        Pruning(prepared.components, level, s.single, rows, p.log_weights.data(), p.means.data(), p.roots.data())
+            .run(rows, threads, sums, never);
+    } else {
+        run(level, rows, prepared.components, s.single, threads, &sums, nullptr, never);
+    }
     result.scalars = {sums.noise, sums.weight, sums.log_likelihood};
     const Outputs outputs{result.log_density.data(), result.label.data(), result.responsibilities.data(), s.shares()};
     Rows unweighted = p.rows();
@@ -214,9 +224,9 @@ bool agrees(const Level& level, const Problem& p) {
     const bool same = got.mass == again.mass && got.first == again.first && got.second == again.second &&
                       got.scalars == again.scalars && got.log_density == again.log_density;
     const bool good = worst < tolerance && same;
-    std::printf("%-9s N %6lld  D %3lld  K %3lld  %s  %s%s%s%s  error %.1e%s%s\n", level.name, (long long)s.N,
+    std::printf("%-9s N %6lld  D %3lld  K %3lld  %s  %s%s%s%s%s  error %.1e%s%s\n", level.name, (long long)s.N,
                 (long long)s.D, (long long)s.K, names[s.structure], s.single ? "float32" : "float64",
-                s.weighted ? "  weights" : "", s.noise ? "  noise" : "", s.columns ? "  columns" : "", worst,
+                s.weighted ? "  weights" : "", s.noise ? "  noise" : "", s.columns ? "  columns" : "", s.pruned ? "  pruned" : "", worst,
                 same ? "" : "  DEPENDS ON THREADS", good ? "" : "  WRONG");
     return good;
 }
@@ -231,6 +241,8 @@ std::vector<Shape> shapes() {
             for (const std::int64_t D : {33, 70}) all.push_back({130, D, 2, structure, single});
             all.push_back({1, 5, 2, structure, single, false, true});
             all.push_back({90, 3, 70, structure, single, false, false, true});
+            for (const std::int64_t D : {2, 9, 20})
+                all.push_back({1500, D, 65, structure, single, D != 9, D == 9, D == 20, true});
             all.push_back({30000, 2, 5, structure, single, true, true});  // enough for several threads
         }
     return all;
