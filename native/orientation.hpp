@@ -109,7 +109,7 @@ public:
             spread = upper_root(scatter + k * D * D, unit, D, roots.data() + k * D * D) && spread;
         if (mass && !spread) return false;
         start(previous);
-        descend();
+        descend(previous ? some : most);
         bool extended = true;
         for (std::int64_t j = 0; j < D; ++j) {
             for (std::int64_t i = 0; i < D; ++i) axes[i * D + j] = column(j, K)[i];
@@ -132,7 +132,9 @@ private:
     static constexpr double stationary = 1e-9;    // slope in units in which every component is a correlation
     static constexpr double near = 0.3;           // slope below which Newton's step is worth its cost
     static constexpr double reach = 0.5;          // a step's largest angle
-    static constexpr int most = 300;
+    // Steps at most, and where the next M-step goes on from here: only where components are all but flat, and the valley
+    // between them narrow and winding, are these not enough.
+    static constexpr int most = 300, some = 25;
 
     const std::int64_t K, D;
     const double *const mass, *const scatter;
@@ -206,9 +208,9 @@ private:
         return sum;
     }
 
-    void descend() {
+    void descend(int steps) {
         measure();
-        for (int i = 0; i < most && D > 1; ++i) {
+        for (int i = 0; i < steps && D > 1; ++i) {
             const double steepest = slopes();
             if (steepest <= stationary) return;
             if (steepest > near || !newton()) sweep(false);
@@ -380,7 +382,7 @@ private:
         const double first = precondition();
         const double enough = first * std::min(0.01, first / total);
         double now = first, last = 0;
-        for (std::int64_t step = 0; step < 2 * size && now > enough; ++step) {
+        for (std::int64_t step = 0; step < 4 * D && now > enough; ++step) {
             for (std::int64_t i = 0; i < size; ++i) p[i] = z[i] + (step ? now / last : 0) * p[i];
             curve();
             const double curvature = dot(p.data(), hp.data(), size);
