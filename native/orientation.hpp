@@ -140,7 +140,7 @@ private:
     const double *const mass, *const scatter;
     std::vector<double> roots, y, tau;  // R_k; columns (D, K + 1, D) of every Y_k, then of D itself; (D, K)
     std::vector<double> c, a, b, g;     // (K): weights, and squares and products of a pair
-    std::vector<double> T, W, gamma, gradient, x, r, z, p, hp;  // Newton's
+    std::vector<double> T, E, gamma, gradient, x, r, z, p, hp;  // Newton's
 
     static double square(double v) { return v * v; }
     double* column(std::int64_t j, std::int64_t k) { return y.data() + (j * (K + 1) + k) * D; }
@@ -284,12 +284,12 @@ private:
     //
     //   z_j = sum_k c_k (T_k / tau_kj - 2 w_kj w_kj^T) x_j - ((G + G^T) / 2) x_j,
     //
-    // for EVE with sum_k (c_k / D) E_k <E_k, X>, E_k = W_k - W_k^T, on top.
+    // for EVE with sum_k (c_k / D) E_k <E_k, X>, E_k = w_k - w_k^T, on top.
 
-    // Fills T, W, G and the gradient; returns the steepest slope of a pair.
+    // Fills T, E, G and the gradient; returns the steepest slope of a pair.
     double slopes() {
         const std::int64_t size = D * D;
-        T.resize(K * size), W.resize(K * size), gamma.assign(size, 0.0), gradient.resize(size);
+        T.resize(K * size), E.resize(K * size), gamma.assign(size, 0.0), gradient.resize(size);
         value();
         for (std::int64_t k = 0; k < K; ++k)
             for (std::int64_t i = 0; i < D; ++i)
@@ -299,8 +299,9 @@ private:
         for (std::int64_t k = 0; k < K; ++k)
             for (std::int64_t i = 0; i < D; ++i)
                 for (std::int64_t j = 0; j < D; ++j) {
-                    W[k * size + i * D + j] = T[k * size + i * D + j] / tau[j * K + k];
-                    gamma[i * D + j] += c[k] * W[k * size + i * D + j];
+                    const double t = T[k * size + i * D + j], w = t / tau[j * K + k];
+                    E[k * size + i * D + j] = w - t / tau[i * K + k];
+                    gamma[i * D + j] += c[k] * w;
                 }
         double total = 0, steepest = 0;
         for (std::int64_t k = 0; k < K; ++k) total += c[k];
@@ -382,7 +383,7 @@ private:
         const double first = precondition();
         const double enough = first * std::min(0.01, first / total);
         double now = first, last = 0;
-        for (std::int64_t step = 0; step < 4 * D && now > enough; ++step) {
+        for (std::int64_t step = 0; step < 3 * D && now > enough; ++step) {
             for (std::int64_t i = 0; i < size; ++i) p[i] = z[i] + (step ? now / last : 0) * p[i];
             curve();
             const double curvature = dot(p.data(), hp.data(), size);
@@ -423,13 +424,9 @@ private:
         for (std::int64_t i = 0; i < D; ++i)
             for (std::int64_t j = 0; j < D; ++j) hp[i * D + j] = image[j * D + i] - image[i * D + j];
         for (std::int64_t k = 0; k < K && !mass; ++k) {
-            const double* const w = W.data() + k * size;
-            double along = 0;
-            for (std::int64_t i = 0; i < D; ++i)
-                for (std::int64_t j = 0; j < D; ++j) along += (w[i * D + j] - w[j * D + i]) * p[i * D + j];
-            for (std::int64_t i = 0; i < D; ++i)
-                for (std::int64_t j = 0; j < D; ++j)
-                    hp[i * D + j] += c[k] / double(D) * along * (w[i * D + j] - w[j * D + i]);
+            const double* const e = E.data() + k * size;
+            const double along = c[k] / double(D) * dot(e, p.data(), size);
+            for (std::int64_t i = 0; i < size; ++i) hp[i] += along * e[i];
         }
     }
 };
