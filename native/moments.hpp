@@ -105,7 +105,7 @@ constexpr int rows_of_block = GAUSSMIX_BYTES == 64 ? 8 : 4;
 template <class Real, int Height, int Strips, bool Make>
 inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int column, double* first, double* second) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>, made = Height > L ? Height / L : 1;
-    const std::int64_t strip = std::int64_t(tile.T) * L;
+    const std::int64_t strip = std::int64_t(tile.capacity) * L;
     Real* left = tile.weighted + i / L * strip;
     const Real *right = tile.weighted + column / L * strip, *x = tile.x_strips + i / L * strip;
     Vector<Real> high[made], low[made], sum_q[made] = {}, total[Height][Strips] = {};
@@ -180,7 +180,7 @@ void moments_full(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
 template <class Real, int Strips>
 inline void square_strips(const Tile<Real>& tile, int k, const Real* g, int s, Sums& sums) {
     constexpr int L = lanes<Real>, unroll = 4 / Strips;
-    const std::int64_t strip = std::int64_t(tile.T) * L, D = tile.D;
+    const std::int64_t strip = std::int64_t(tile.capacity) * L, D = tile.D;
     const Real* x = tile.x_strips + s * strip;
     Vector<Real> high[Strips], low[Strips], first[Strips][unroll] = {}, second[Strips][unroll] = {};
     for (int i = 0; i < Strips; ++i)

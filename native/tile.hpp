@@ -45,9 +45,9 @@ std::int64_t tile_rows(const Components& c) {
 template <class Real>
 struct Tile {
     const Components& c;
-    const int D, K, T;
+    const int D, K, capacity;  // rows that it can hold
     const int strips;      // ceil(D / lanes), or 0 if all of a component's sums fit into registers
-    int filled = 0;        // rows in use; the rest repeat the first, with weight zero
+    int filled = 0, T = 0; // rows in use; with the rest of the last panel, which repeats the first, with weight zero
     Real* x;               // panels of rows
     Real* x_strips;        // strips of rows
     Real* residual;        // (D, P): of one panel
@@ -66,8 +66,9 @@ struct Tile {
         return reals * sizeof(Real) + T * 8 + 64;
     }
     Tile(const Components& components, void* workspace)
-        : c(components), D(int(components.D)), K(int(components.K)), T(int(tile_rows<Real>(components))),
+        : c(components), D(int(components.D)), K(int(components.K)), capacity(int(tile_rows<Real>(components))),
           strips(strips_of(components)) {
+        const std::int64_t T = capacity;
         Real* next = static_cast<Real*>(workspace);
         auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
         const std::int64_t padded = strips * lanes<Real>;
@@ -78,8 +79,12 @@ struct Tile {
         for (std::int64_t i = 0; i < padded * T; ++i) x_strips[i] = 0;
         for (std::int64_t i = 0; i < 2 * padded; ++i) mean[i] = 0;
     }
+    void use(std::int64_t rows) {
+        filled = int(rows < capacity ? rows : capacity);
+        T = (filled + panel_rows<Real> - 1) / panel_rows<Real> * panel_rows<Real>;
+    }
     // l_k, then e_k, of component k; of the noise component for k = K.
-    Real* slot(int k) const { return gamma + std::int64_t(k) * T; }
+    Real* slot(int k) const { return gamma + std::int64_t(k) * capacity; }
     // Feature j of row t; a vector of lanes from there on holds it for the rows t, t + 1, ...
     Real* feature(int j, int t) const {
         const int within = t % panel_rows<Real>;
@@ -110,7 +115,7 @@ inline void copy_features(const Tile<Real>& tile, std::int64_t column_step, int 
             for (int t = 0; t < P; ++t) to[t] = value(row(begin + t) + j * column_step);
         }
     for (int j = first; j < last && tile.strips; ++j) {
-        Real* to = tile.x_strips + std::int64_t(j / L) * tile.T * L + j % L;
+        Real* to = tile.x_strips + std::int64_t(j / L) * tile.capacity * L + j % L;
         for (int t = 0; t < tile.T; ++t) to[t * L] = *tile.feature(j, t);
     }
 }
@@ -119,7 +124,7 @@ inline void copy_features(const Tile<Real>& tile, std::int64_t column_step, int 
 template <class Real, class From, class Start>
 inline void copy_squares(const Tile<Real>& tile, int last, Start row) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const std::int64_t strip = tile.strips ? tile.T : 0;
+    const std::int64_t strip = tile.strips ? tile.capacity : 0;
     Real* strips = tile.x_strips;
     for (int t = 0; t < tile.T; t += L)
         for (int j = 0; j < last; j += L) {

@@ -53,8 +53,8 @@ template <class Real>
 void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
                    const Watch& watch, Sums* sums, const Outputs* outputs) {
     Tile<Real> tile(c, workspace);
-    for (; begin < end; begin += tile.T) {
-        tile.filled = int(end - begin < tile.T ? end - begin : tile.T);
+    for (; begin < end; begin += tile.capacity) {
+        tile.use(end - begin);
         if (rows.single) fill<Real, float>(tile, rows, begin);
         else fill<Real, double>(tile, rows, begin);
         if (!all_densities(tile, watch)) return;
