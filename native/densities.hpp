@@ -8,22 +8,24 @@ namespace {
 template <class Real, int D, bool Diagonal>
 void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
     constexpr int unroll = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
-    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     for (; begin < end; begin += P)
         for (int v = 0; v < P; v += unroll * L) {
-            reread(high), reread(low), reread(root);
+            reread(mean), reread(rest), reread(root);
             const Real* x = tile.feature(0, begin) + v;
             Vector<Real> r[D][unroll], total[unroll] = {};
 #pragma GCC unroll 8
             for (int i = 0; i < D; ++i) {
                 Vector<Real> y[unroll];
 #pragma GCC unroll 4
-                for (int u = 0; u < unroll; ++u) r[i][u] = minus(load(x + i * P + u * L), high[i], low[i]);
+                for (int u = 0; u < unroll; ++u) y[u] = rest_of_whitened(rest, i);
+#pragma GCC unroll 4
+                for (int u = 0; u < unroll; ++u) r[i][u] = load(x + i * P + u * L) - mean[i];
                 const Real* w = root + (Diagonal ? i : i * (i + 1) / 2);
 #pragma GCC unroll 8
                 for (int j = Diagonal ? i : 0; j <= i; ++j, ++w)
 #pragma GCC unroll 4
-                    for (int u = 0; u < unroll; ++u) y[u] = Diagonal || j == 0 ? r[j][u] * *w : y[u] + r[j][u] * *w;
+                    for (int u = 0; u < unroll; ++u) y[u] += r[j][u] * *w;
 #pragma GCC unroll 4
                 for (int u = 0; u < unroll; ++u) total[u] += y[u] * y[u];
             }
@@ -39,11 +41,16 @@ void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real con
 //   W row i+1  * *  *        | accumulators  |  Height x width of them
 //   W row i+2  * *  * *      +---+---+---+---+
 template <class Real, int Height>
-inline void whiten_rows(const Real* root, const Real* residual, int i, Vector<Real>* total) {
+inline void whiten_rows(const Real* root, const Real* rest, const Real* residual, int i, Vector<Real>* total) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    Vector<Real> y[Height][width] = {};
+    Vector<Real> y[Height][width];
     const Real* w[Height];
-    for (int h = 0; h < Height; ++h) w[h] = root + (i + h) * (i + h + 1) / 2;
+#pragma GCC unroll 8
+    for (int h = 0; h < Height; ++h) {
+        w[h] = root + (i + h) * (i + h + 1) / 2;
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) y[h][v] = rest_of_whitened(rest, i + h);
+    }
     for (int j = 0; j <= i; ++j) {
         Vector<Real> r[width];
 #pragma GCC unroll 4
@@ -70,28 +77,29 @@ inline void whiten_rows(const Real* root, const Real* residual, int i, Vector<Re
 
 // The last rows of the triangle, fewer than `Height`.
 template <class Real, int Height>
-inline void whiten_last(const Real* root, const Real* residual, int i, int rows, Vector<Real>* total) {
+inline void whiten_last(const Real* root, const Real* rest, const Real* residual, int i, int rows,
+                        Vector<Real>* total) {
     if constexpr (Height > 1) {
-        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, residual, i, total);
-        else whiten_last<Real, Height - 1>(root, residual, i, rows, total);
+        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, residual, i, total);
+        else whiten_last<Real, Height - 1>(root, rest, residual, i, rows, total);
     }
 }
 
 template <class Real>
 void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     Real* residual = tile.residual;
     const int D = tile.D;
     for (; begin < end; begin += P) {
         const Real* x = tile.feature(0, begin);
         for (int j = 0; j < D; ++j)
 #pragma GCC unroll 4
-            for (int v = 0; v < P; v += L) store(residual + j * P + v, minus(load(x + j * P + v), high[j], low[j]));
+            for (int v = 0; v < P; v += L) store(residual + j * P + v, load(x + j * P + v) - mean[j]);
         Vector<Real> total[width] = {};
         int i = 0;
-        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, residual, i, total);
-        whiten_last<Real, height>(root, residual, i, D - i, total);
+        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, rest, residual, i, total);
+        whiten_last<Real, height>(root, rest, residual, i, D - i, total);
         for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
     }
 }
@@ -99,7 +107,7 @@ void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real cons
 template <class Real>
 void distances_diagonal(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const Real *high = tile.high(k), *low = tile.low(k), *root = tile.root(k);
+    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     const int D = tile.D;
     for (; begin < end; begin += P) {
         const Real* x = tile.feature(0, begin);
@@ -107,7 +115,7 @@ void distances_diagonal(const Tile<Real>& tile, int k, int begin, int end, Real 
         for (int j = 0; j < D; ++j)
 #pragma GCC unroll 4
             for (int v = 0; v < width; ++v) {
-                const Vector<Real> y = minus(load(x + j * P + v * L), high[j], low[j]) * root[j];
+                const Vector<Real> r = load(x + j * P + v * L) - mean[j], y = r * root[j] + rest_of_whitened(rest, j);
                 total[v] += y * y;
             }
         for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);

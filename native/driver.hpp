@@ -25,12 +25,12 @@ namespace gaussmix {
 template <class Real>
 struct Prepared {
     std::vector<double> constant;
-    std::vector<Real> high, low, whitening;
+    std::vector<Real> high, low, rest, whitening;
     Components components;
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
              const double* means, const double* roots, double log_noise)
-        : constant(K), high(K * D), low(K * D) {
+        : constant(K), high(K * D), low(K * D), rest(K * D) {
         whitening.reserve(slices * (diagonal ? D : D * (D + 1) / 2));
         std::vector<double> log_root(slices);
         for (std::int64_t k = 0; k < slices; ++k)
@@ -41,11 +41,16 @@ struct Prepared {
             }
         const double normalisation = -0.5 * double(D) * std::log(2 * 3.14159265358979323846);
         for (std::int64_t k = 0; k < K; ++k) constant[k] = log_weights[k] + normalisation + log_root[slices == 1 ? 0 : k];
-        for (std::int64_t i = 0; i < K * D; ++i) {
-            high[i] = Real(means[i]);
-            low[i] = Real(means[i] - double(high[i]));
-        }
-        components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), whitening.data()};
+        for (std::int64_t i = 0; i < K * D; ++i) high[i] = Real(means[i]), low[i] = Real(means[i] - double(high[i]));
+        for (std::int64_t k = 0; k < K; ++k)
+            for (std::int64_t i = 0; i < D; ++i) {
+                const double* row = roots + (diagonal ? k * D : ((slices == 1 ? 0 : k) * D + i) * D);
+                double whitened = 0;
+                for (std::int64_t j = diagonal ? i : 0; j <= i; ++j) whitened += row[j] * double(low[k * D + j]);
+                rest[k * D + i] = Real(-whitened);
+            }
+        components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), rest.data(),
+                      whitening.data()};
     }
 };
 
@@ -86,6 +91,20 @@ inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, s
     total.noise += part.noise;
     total.weight += part.weight;
     total.log_likelihood += part.log_likelihood;
+}
+
+// From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
+// changes by -o F^T - F o^T + N o o^T.
+inline void move_to_means(Sums& sums, const Components& c) {
+    for (std::int64_t k = 0; k < c.K; ++k) {
+        const float* low = static_cast<const float*>(c.mean_low) + k * c.D;
+        const std::vector<double> o(low, low + c.D);
+        double *first = sums.first + k * c.D, *second = sums.second + (c.shared ? 0 : k) * c.D * (c.diagonal ? 1 : c.D);
+        for (std::int64_t i = 0; i < c.D; ++i)
+            for (std::int64_t j = c.diagonal ? i : 0; j <= i; ++j)
+                second[c.diagonal ? i : i * c.D + j] += sums.mass[k] * o[i] * o[j] - o[i] * first[j] - first[i] * o[j];
+        for (std::int64_t i = 0; i < c.D; ++i) first[i] -= sums.mass[k] * o[i];
+    }
 }
 
 // Calls work(i, thread, watch) for every chunk i, each on some thread, and merge(i, thread) in the order of the chunks.
@@ -163,7 +182,7 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
     // All memory first: nothing may throw once threads run.
     std::vector<Worker> workers;
     for (int i = 0; i < threads; ++i) workers.emplace_back(level.workspace_bytes(c, single), sums, c.K, c.D, second);
-    return run_chunks(
+    const bool finished = run_chunks(
         partition.chunks, threads, interrupted,
         [&](std::int64_t i, int thread, const Watch& watch) {
             Worker& worker = workers[thread];
@@ -175,6 +194,8 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
         [&](std::int64_t, int thread) {
             if (sums) add(*sums, workers[thread].sums, c.K, c.D, second);
         });
+    if (sums && single) move_to_means(*sums, c);
+    return finished;
 }
 
 }  // namespace gaussmix

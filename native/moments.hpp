@@ -16,17 +16,17 @@ inline void add_to(double* to, Vector<Real> v, int count = lanes<Real>) {
 template <class Real, int D, bool Diagonal, int From, int To>
 inline void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>, rows = To - From, begin = Diagonal ? From : 0;
-    const Real *high = tile.high(k), *low = tile.low(k), *scale = tile.scale;
+    const Real *mean = tile.mean(k), *scale = tile.scale;
     Vector<Real> mass{}, first[rows] = {}, second[rows][To] = {};
     for (int t = 0; t < tile.T; t += L) {
-        reread(high), reread(low);
+        reread(mean);
         const Real* x = tile.feature(0, t);
         const Vector<Real> g = load(e + t) * load(scale + t);
         if constexpr (From == 0) mass += g;
         Vector<Real> gr[rows];
         unrolled<To - begin>([&](auto step) {
             constexpr int j = To - 1 - step;  // the last first: what it and its like are multiplied with
-            const Vector<Real> r = minus(load(x + j * P), high[j], low[j]);
+            const Vector<Real> r = load(x + j * P) - mean[j];
             if constexpr (j >= From) {
                 gr[j - From] = g * r;
                 first[j - From] += gr[j - From];
@@ -80,15 +80,7 @@ void weigh(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
 // mu_k, filled up with zeros to whole strips.
 template <class Real>
 void fill_mean(const Tile<Real>& tile, int k) {
-    const int padded = tile.strips * lanes<Real>;
-    for (int j = 0; j < tile.D; ++j) tile.mean[j] = tile.high(k)[j], tile.mean[padded + j] = tile.low(k)[j];
-}
-
-// x - mu of one row in one strip.
-template <class Real>
-inline Vector<Real> minus(Vector<Real> x, Vector<Real> high, Vector<Real> low) {
-    if constexpr (sizeof(Real) == 8) return x - high;
-    return (x - high) - low;
+    for (int j = 0; j < tile.D; ++j) tile.padded_mean[j] = tile.mean(k)[j];
 }
 
 // Rows of a block of sum q q^T, q = sqrt(g) (x - mu): with three strips as many accumulators stay in registers.
@@ -108,9 +100,8 @@ inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int col
     const std::int64_t strip = std::int64_t(tile.capacity) * L;
     Real* left = tile.weighted + i / L * strip;
     const Real *right = tile.weighted + column / L * strip, *x = tile.x_strips + i / L * strip;
-    Vector<Real> high[made], low[made], sum_q[made] = {}, total[Height][Strips] = {};
-    for (int m = 0; m < made; ++m)
-        high[m] = load(tile.mean + i + m * L), low[m] = load(tile.mean + tile.strips * L + i + m * L);
+    Vector<Real> mean[made], sum_q[made] = {}, total[Height][Strips] = {};
+    for (int m = 0; m < made; ++m) mean[m] = load(tile.padded_mean + i + m * L);
     for (std::int64_t begin = 0; begin < tile.T; begin += P) {
         if constexpr (Make)
             for (int m = 0; m < made; ++m) {
@@ -118,7 +109,7 @@ inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int col
                 for (std::int64_t t = begin; t < begin + P; t += 4)
 #pragma GCC unroll 4
                     for (int u = 0; u < 4; ++u) {
-                        const Vector<Real> q = minus<Real>(load(x + m * strip + (t + u) * L), high[m], low[m]) * root[t + u];
+                        const Vector<Real> q = (load(x + m * strip + (t + u) * L) - mean[m]) * root[t + u];
                         store(left + m * strip + (t + u) * L, q);
                         part[u] += q * root[t + u];
                     }
@@ -182,15 +173,14 @@ inline void square_strips(const Tile<Real>& tile, int k, const Real* g, int s, S
     constexpr int L = lanes<Real>, unroll = 4 / Strips;
     const std::int64_t strip = std::int64_t(tile.capacity) * L, D = tile.D;
     const Real* x = tile.x_strips + s * strip;
-    Vector<Real> high[Strips], low[Strips], first[Strips][unroll] = {}, second[Strips][unroll] = {};
-    for (int i = 0; i < Strips; ++i)
-        high[i] = load(tile.mean + (s + i) * L), low[i] = load(tile.mean + (tile.strips + s + i) * L);
+    Vector<Real> mean[Strips], first[Strips][unroll] = {}, second[Strips][unroll] = {};
+    for (int i = 0; i < Strips; ++i) mean[i] = load(tile.padded_mean + (s + i) * L);
     for (int t = 0; t < tile.T; t += unroll)
 #pragma GCC unroll 4
         for (int u = 0; u < unroll; ++u)
 #pragma GCC unroll 4
             for (int i = 0; i < Strips; ++i) {
-                const Vector<Real> r = minus<Real>(load(x + i * strip + (t + u) * L), high[i], low[i]);
+                const Vector<Real> r = load(x + i * strip + (t + u) * L) - mean[i];
                 const Vector<Real> gr = r * g[t + u];
                 first[i][u] += gr;
                 second[i][u] += gr * r;

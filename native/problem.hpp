@@ -24,8 +24,11 @@ struct Components {
     bool shared;            // one whitening and one second moment for all components (tied)
     double log_noise;       // ln pi_0 - ln V, or -inf
     const double* constant; // (K) ln pi_k - D/2 ln 2pi + ln|W_k|
+    // Tiles form residuals about the rounded means; whitening adds what the rounding left, and sums are moved to the
+    // means at the end, in double.
     const void* mean_high;  // (K, D) Real: the mean, rounded
     const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
+    const void* rest;       // (K, D) Real: -W_k mean_low
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
 };
 

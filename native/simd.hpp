@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 #include <type_traits>
+#include <utility>
 
 namespace {
 
@@ -96,14 +97,23 @@ inline void reread(const Real*& from) {
     asm("" : "+r"(from));
 }
 
-// L adjacent values of another precision.
-template <class Real, class From>
+// `Count` adjacent values, perhaps of another precision; zeros behind them.
+template <class Real, class From, int Count>
 inline Vector<Real> load_as(const char* from) {
-    From values[lanes<Real>];
-    std::memcpy(values, from, sizeof values);
-    Vector<Real> v;
-    for (int i = 0; i < lanes<Real>; ++i) v[i] = Real(values[i]);
+    typedef From Values __attribute__((vector_size(Count * sizeof(From))));
+    typedef Real Reals __attribute__((vector_size(Count * sizeof(Real))));
+    Values values;
+    std::memcpy(&values, from, sizeof values);
+    const Reals reals = __builtin_convertvector(values, Reals);
+#if defined(__clang__) || __GNUC__ >= 12
+    return [&]<int... I>(std::integer_sequence<int, I...>) {
+        return __builtin_shufflevector(reals, Reals{}, (I < Count ? I : Count)...);
+    }(std::make_integer_sequence<int, lanes<Real>>{});
+#else
+    Vector<Real> v{};
+    for (int i = 0; i < Count; ++i) v[i] = reals[i];
     return v;
+#endif
 }
 template <class Real>
 inline Vector<Real> square_root(Vector<Real> v) {

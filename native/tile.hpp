@@ -29,7 +29,7 @@ inline int triangle(int i) { return i * (i + 1) / 2; }
 template <class Real>
 std::int64_t tile_rows(const Components& c) {
     constexpr std::int64_t step = panel_rows<Real>;
-    std::int64_t rows = c.D <= 4 ? 512 : c.D <= 16 ? 256 : 128;
+    std::int64_t rows = (c.D <= 4 ? 512 : 256) * 8 / sizeof(Real);
     if (rows < step) rows = step;
     while (rows > step && rows * c.K > 65536) rows /= 2;
     return rows < step ? step : rows;
@@ -56,13 +56,13 @@ struct Tile {
     Real* scale;           // (T) w / s
     Real* weight;          // (T) w
     Real* gamma;           // (K + 1, T): l_k, then e_k; behind them the noise component's
-    Real* mean;            // (2, strips x lanes): one mean, high and low part, filled up with zeros
+    Real* padded_mean;     // (strips x lanes): one mean, filled up with zeros
     std::int64_t* offset;  // (T) bytes from the data's first row
 
     static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + c.D * panel_rows<Real> + 2 * padded;
+        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + c.D * panel_rows<Real> + padded;
         return reals * sizeof(Real) + T * 8 + 64;
     }
     Tile(const Components& components, void* workspace)
@@ -74,10 +74,10 @@ struct Tile {
         const std::int64_t padded = strips * lanes<Real>;
         x = take(D * T), residual = take(D * panel_rows<Real>), x_strips = take(padded * T), weighted = take(padded * T);
         log_density = take(T), scale = take(T), weight = take(T);
-        gamma = take(std::int64_t(K + 1) * T), mean = take(2 * padded);
+        gamma = take(std::int64_t(K + 1) * T), padded_mean = take(padded);
         offset = reinterpret_cast<std::int64_t*>(next);
         for (std::int64_t i = 0; i < padded * T; ++i) x_strips[i] = 0;
-        for (std::int64_t i = 0; i < 2 * padded; ++i) mean[i] = 0;
+        for (std::int64_t i = 0; i < padded; ++i) padded_mean[i] = 0;
     }
     void use(std::int64_t rows) {
         filled = int(rows < capacity ? rows : capacity);
@@ -90,8 +90,8 @@ struct Tile {
         const int within = t % panel_rows<Real>;
         return x + std::int64_t(t - within) * D + std::int64_t(j) * panel_rows<Real> + within;
     }
-    const Real* high(int k) const { return static_cast<const Real*>(c.mean_high) + std::int64_t(k) * D; }
-    const Real* low(int k) const { return static_cast<const Real*>(c.mean_low) + std::int64_t(k) * D; }
+    const Real* mean(int k) const { return static_cast<const Real*>(c.mean_high) + std::int64_t(k) * D; }
+    const Real* rest(int k) const { return static_cast<const Real*>(c.rest) + std::int64_t(k) * D; }
     const Real* root(int k) const {
         const std::int64_t size = c.diagonal ? D : triangle(D);
         return static_cast<const Real*>(c.whitening) + (c.shared ? 0 : k) * size;
@@ -120,28 +120,31 @@ inline void copy_features(const Tile<Real>& tile, std::int64_t column_step, int 
     }
 }
 
-// L rows of L adjacent features at a time, turned in registers.
-template <class Real, class From, class Start>
-inline void copy_squares(const Tile<Real>& tile, int last, Start row) {
+// L rows of `Count` adjacent features at a time, at most L, turned in registers.
+template <class Real, class From, int Count, class Start>
+inline void copy_squares(const Tile<Real>& tile, int first, int last, Start row) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
     const std::int64_t strip = tile.strips ? tile.capacity : 0;
     Real* strips = tile.x_strips;
     for (int t = 0; t < tile.T; t += L)
-        for (int j = 0; j < last; j += L) {
+        for (int j = first; j + Count <= last; j += Count) {
             Vector<Real> square[L];
-            unrolled<L>([&](auto i) { square[i] = load_as<Real, From>(row(t + i) + j * sizeof(From)); });
+            unrolled<L>([&](auto i) { square[i] = load_as<Real, From, Count>(row(t + i) + j * sizeof(From)); });
             if (strip) unrolled<L>([&](auto i) { store(strips + j * strip + (t + i) * L, square[i]); });
             turn<Real>(square);
             Real* to = tile.feature(j, t);
-            unrolled<L>([&](auto i) { store(to + i * P, square[i]); });
+            unrolled<Count>([&](auto i) { store(to + i * P, square[i]); });
         }
 }
 
 template <class Real, class From, class Start>
 inline void copy(const Tile<Real>& tile, const Rows& rows, Start row) {
-    const int squares = rows.column_step == sizeof(From) ? tile.D / lanes<Real> * lanes<Real> : 0;
-    copy_squares<Real, From>(tile, squares, row);
-    copy_features<Real, From>(tile, rows.column_step, squares, tile.D, row);
+    constexpr int L = lanes<Real>;
+    const bool adjacent = rows.column_step == sizeof(From);
+    const int whole = adjacent ? tile.D / L * L : 0, half = adjacent && tile.D - whole >= L / 2 ? whole + L / 2 : whole;
+    copy_squares<Real, From, L>(tile, 0, whole, row);
+    copy_squares<Real, From, L / 2>(tile, whole, half, row);
+    copy_features<Real, From>(tile, rows.column_step, half, tile.D, row);
 }
 
 template <class Real, class From>
@@ -164,6 +167,12 @@ template <class Real>
 inline Vector<Real> minus(Vector<Real> x, Real high, Real low) {
     if constexpr (sizeof(Real) == 8) return x - high;
     return (x - high) - low;
+}
+
+// What W (x - mu) starts from, besides W (x - high): see Components.
+template <class Real>
+inline Vector<Real> rest_of_whitened(const Real* rest, int i) {
+    return sizeof(Real) == 8 ? Vector<Real>{} : splat<Real>(rest[i]);
 }
 
 }  // namespace
