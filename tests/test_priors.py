@@ -222,11 +222,10 @@ def test_units_in_common_change_nothing():
 @pytest.mark.parametrize("family", ["VVI", "VVV", "EEI", "EEE"])
 def test_a_constant_feature_keeps_its_floor(family):
     rows, _ = clusters(5)
-    expected = gaussmix.fit(rows, 2, covariance_type=family, random_state=0).mixture
+    settings = {"covariance_type": family, "random_state": 0, "init_params": "kmeans"}
+    expected = gaussmix.fit(rows, 2, **settings).mixture
     with pytest.warns(gaussmix.errors.DegenerateWarning, match="no spread"):
-        fit = gaussmix.fit(
-            np.c_[rows, np.full(len(rows), 3.0)], 2, covariance_type=family, prior="conjugate", random_state=0
-        )
+        fit = gaussmix.fit(np.c_[rows, np.full(len(rows), 3.0)], 2, prior="conjugate", **settings)
     np.testing.assert_allclose(fit.mixture.full_covariances[:, 3, 3], (3 * 2.0**-52) ** 2, rtol=1e-6)
     np.testing.assert_allclose(fit.mixture.means[:, :3], expected.means, atol=0.5)
 

@@ -44,7 +44,7 @@ def fit(
     reg_covar: float = 1e-6,
     max_iter: int = 100,
     n_init: int = 1,
-    init_params: Any = "kmeans",
+    init_params: Any = "search",
     weights_init: Any = None,
     means_init: Any = None,
     covariances_init: Any = None,
@@ -76,8 +76,9 @@ def fit(
     n_init : int
         Number of starts; the best result is returned.
     init_params : str or array-like
-        "kmeans", "k-means++", "random", "random_from_data", or "search" (several starts, then split and merge);
-        labels (N,); responsibilities (N, K); or a `Mixture`.
+        "search": several starts on a sample, then moves to better optima, see `gaussmix.search`; plain EM from
+        "kmeans", "k-means++", "random", "random_from_data", labels (N,), responsibilities (N, K), or a `Mixture`.
+        With given parameters, or a noise component, a search is a start by k-means.
     weights_init, means_init, covariances_init : array-like, optional
         Given parameters, in the shapes of `Mixture`; what is missing comes from the rows nearest to the means.
     equal_weights : bool
@@ -188,6 +189,8 @@ def fit_source(
         source, n_components, covariance_type, pseudo_rows, tol=tol, max_iter=max_iter, **fields
     )
     given = (weights_init, means_init, covariances_init)
+    if isinstance(init_params, str) and init_params == SEARCH and any(each is not None for each in given):
+        init_params = "kmeans"
     rngs = generator(random_state).spawn(n_init)
     if isinstance(init_params, str) and means_init is None:
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]

@@ -46,8 +46,10 @@ class GaussianMixture(FittedMixture):
         M-steps at most; 0 evaluates the start.
     n_init : int, default 1
         Number of starts; the one with the highest likelihood among sound solutions is kept.
-    init_params : str or array-like, default "kmeans"
-        "kmeans", "k-means++", "random", "random_from_data"; labels (N,); or responsibilities γ(z_nk) (N, K).
+    init_params : str or array-like, default "search"
+        "search": several starts on a sample, then moves to better optima, unless parameters or a noise component are
+        given; or plain EM from "kmeans", "k-means++", "random", "random_from_data", labels (N,) or
+        responsibilities γ(z_nk) (N, K).
     weights_init, means_init, precisions_init : array-like, optional
         π_k (K,), μ_k (K, D) and Σ_k⁻¹ in the shape of `precisions_`, in place of those of the start.
     random_state : int, RandomState, Generator or None
@@ -130,7 +132,7 @@ class GaussianMixture(FittedMixture):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: Any = "kmeans",
+        init_params: Any = "search",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
