@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaussmix import reference
+from gaussmix import Mixture, fit, reference
 from gaussmix.families import NAMES, get
 from gaussmix.families.decomposition import decompose
 
@@ -356,3 +356,32 @@ def test_volumes_of_ill_conditioned_scatter(seed):
     solved = get("VEE").solve(scatter, np.array([100.0, 100.0]), np.repeat(np.eye(3)[None], 2, axis=0))
     np.testing.assert_allclose(solved[1] / solved[1, 0, 0], solved[0] / solved[0, 0, 0], rtol=1e-9)
     assert 0.5 < solved[1, 0, 0] / solved[0, 0, 0] < 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_of_the_log_likelihood_vanishes_at_the_solution(name):
+    """Along weights, means and the family's covariances, by central differences of ln p: far below N per unit step."""
+    rng = np.random.default_rng(16)
+    roots = np.array([[[1.0, 0.3, 0.0], [0.0, 0.8, 0.2], [0.0, 0.0, 0.6]], np.diag([0.5, 1.0, 0.7])])
+    rows = np.concatenate(
+        [
+            rng.normal(size=(150, 3)) @ root + centre
+            for root, centre in zip(roots, ([0, 0, 0], [2.5, 2, 1]), strict=True)
+        ]
+    )
+    labels = np.repeat([0, 1], 150)
+    fitted = fit(
+        rows, 2, covariance_type=name, reg_covar=0.0, tol=1e-13, max_iter=5000, init_params=labels
+    ).mixture
+
+    def log_likelihood(weights, means, dense):
+        return Mixture(weights=weights, means=means, covariances=dense).log_likelihood(rows)
+
+    at = {"weights": fitted.weights, "means": fitted.means, "dense": np.array(fitted.full_covariances)}
+    changes = [("weights", np.array([1.0, -1.0]))]
+    changes += [("means", change.reshape(2, 3)) for change in np.eye(6)]
+    changes += [("dense", tangent / np.abs(tangent).max()) for tangent in directions(name, at["dense"])]
+    step = 1e-5
+    for part, change in changes:
+        above, below = (log_likelihood(**{**at, part: at[part] + sign * step * change}) for sign in (1, -1))
+        assert abs(above - below) / (2 * step) < 1e-5 * len(rows), part

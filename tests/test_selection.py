@@ -270,6 +270,36 @@ def test_a_family_that_the_settings_refuse_is_a_failed_cell(clusters):
         gaussmix.select(clusters, 2, "VVE", max_condition=50.0)
 
 
+@pytest.mark.parametrize("starting", [{}, {"init_params": "kmeans"}, {"n_init": 2}])
+@pytest.mark.parametrize(
+    ("settings", "admitted", "why"),
+    [
+        (
+            {"max_condition": 20.0},
+            {"EII", "VII", "EEI", "VVI", "EEE", "VVV"},
+            "max_condition is implemented for",
+        ),
+        ({"prior": "conjugate"}, set(NAMES), ""),
+        (
+            {"prior": gaussmix.ConjugatePrior(scale=1.0)},
+            {"EII", "VII", "EEI", "VEI", "EVI", "VVI"},
+            "scale of the conjugate prior must be",
+        ),
+    ],
+)
+def test_families_that_refuse_a_setting_stay_as_rows(clusters, settings, admitted, why, starting):
+    chosen = gaussmix.select(clusters[::3], [1, 2], "all", random_state=0, **settings, **starting)
+    assert [(c.covariance_type, c.n_components) for c in chosen.candidates] == [
+        (name, k) for name in NAMES for k in (1, 2)
+    ]
+    for candidate in chosen.candidates:
+        assert (candidate.fit is not None) == (candidate.covariance_type in admitted)
+        assert candidate.fit is not None or why in candidate.remark
+    assert chosen.best_candidate.covariance_type in admitted
+    with pytest.raises(ParameterError):
+        gaussmix.select(clusters, 2, ["VVE", "EVE"], max_condition=50.0, **starting)
+
+
 def test_equal_rows_give_fewer_classes():
     rows = np.repeat([[0.0, 0.0], [5.0, 1.0], [2.0, 7.0]], [9, 5, 6], axis=0)
     with warnings.catch_warnings():

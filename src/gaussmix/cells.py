@@ -51,7 +51,7 @@ class Cells:
         self, counts: Sequence[int], names: Sequence[str], seed: int
     ) -> Iterator[tuple[Cell, Fit | str]]:
         """The fit of each cell, or why there is none; cells start from one another."""
-        refused = {name: why for name in names if (why := self._refused(name))}
+        refused = {name: why for name in names if (why := self._refused(min(counts), name))}
         admitted = [name for name in names if name not in refused]
         if not admitted:
             raise ParameterError(next(iter(refused.values())))
@@ -71,10 +71,11 @@ class Cells:
             self._prepared[k, name] = prepared(self.source, k, name, pseudo_rows, **self._settings)
         return self._prepared[k, name]
 
-    def _refused(self, name: str) -> str:
+    def _refused(self, k: int, name: str) -> str:
         """Why the settings do not go with a family, or nothing."""
         try:
             check_prior(name, self._settings.get("prior"), self._settings.get("max_condition"))
+            self.plan(k, name)
         except ParameterError as error:
             return str(error)
         return ""
@@ -94,15 +95,25 @@ class Cells:
 def fitted_alone(
     source: Source, counts: Sequence[int], names: Sequence[str], random_state: Any, settings: dict[str, Any]
 ) -> Iterator[tuple[Cell, Fit | str]]:
-    """The fit of each cell by itself, from where the settings say; or why there is none."""
+    """The fit of each cell by itself, from where the settings say; or why there is none.
+
+    Raises
+    ------
+    ParameterError
+        The settings go with none of the cells.
+    """
     defaults = {"tol": 1e-5, "n_init": 1, "init_params": "kmeans"}
+    refusals = []
     for name in names:
         for k in counts:
             options = {**defaults, **settings, "covariance_type": name, "random_state": random_state}
             try:
                 yield (k, name), fit_source(source, k, **options)
-            except (DataError, SingularError) as error:
+            except (DataError, ParameterError, SingularError) as error:
+                refusals += [error] if isinstance(error, ParameterError) else []
                 yield (k, name), str(error)
+    if len(refusals) == len(names) * len(counts):
+        raise refusals[0]
 
 
 def extrapolated(found: Fit, weight: float) -> Fit:
