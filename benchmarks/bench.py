@@ -103,7 +103,7 @@ PARTS: dict[str, Part] = {
         resources.thread_markdown,
     ),
     "steps": ("Where a pass spends its time", lambda options: steps.results(options.smoke), steps.markdown),
-    "pruning": ("Many components", *script("pruning.py")),
+    "pruning": ("Many components", *script("pruning.py", smoke=("--smoke",))),
     "startup": (
         "From the prompt to the answer",
         *script("startup.py", smoke=("--repeats", "1")),

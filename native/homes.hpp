@@ -139,8 +139,8 @@ public:
           size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(rows.count), origin(c.D), drop(c.K),
           means(c.K * c.D), roots((c.shared ? 1 : c.K) * size), factors(roots.size()), factor_norm(c.K), mean_size(c.K),
           rounding(c.K), stretch(c.K), own(c.K), unit(c.D), distance(rows.count), begin(c.K + 1), log_weights(log_weights) {
-        homes.cell = 16, homes.cells = (c.K + homes.cell - 1) / homes.cell;
-        homes.most_cells = std::min<std::int64_t>(homes.cells, 8);
+        homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
+        homes.most_cells = std::min<std::int64_t>(homes.cells, 16);
         centres.resize(c.D * homes.cells);
         find_geometry(given_means, given_roots);
         find_thresholds();
@@ -150,6 +150,16 @@ public:
         homes.size = mean_size.data(), homes.rounding = rounding.data(), homes.stretch = stretch.data();
         homes.drop = drop.data(), homes.own = own.data(), homes.centres = centres.data(), homes.unit = unit.data();
         homes.home = home.data(), homes.distance = distance.data(), homes.begin = begin.data();
+    }
+
+    // Operations of a vector of rows on a component; and, roughly as measured, of a row on all: dense, and pruned with so
+    // many vectors of densities.
+    double unit_cost() const { return c.diagonal ? 3 * double(c.D) : double(size) + 3 * double(c.D); }
+    double vector_rows() const { return level.lanes * (single ? 2 : 1); }
+    double dense_cost() const { return (1.5 * unit_cost() + 15) * double(c.K) / vector_rows(); }
+    double cost(double vectors, double count) const {
+        const double scan = 1.75 * double(c.K) * double(c.K) / (2 * level.lanes);
+        return (vectors + scan / count) * unit_cost() + 250 + 15 * double(c.D);
     }
 
     // Whether it is worth it: the work for some tiles of rows, as a share of the dense pass's.
@@ -170,9 +180,7 @@ public:
         group(some.data(), count);
         sort_homes(0, count);
         work += level.visit_homes(ordered(sample), c, homes, single, 0, count, worker.workspace.get(), always_on, nullptr);
-        const double lanes = level.lanes * (single ? 2 : 1), K = double(c.K);
-        const double scan = 2 * K * K / level.lanes;
-        return double(work) / double(count) + scan / double(rows.count) < 0.7 * 2.5 * K / lanes;
+        return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
     }
 
     // The whole pass; false if it was interrupted.

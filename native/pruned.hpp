@@ -71,6 +71,8 @@ void take_rows(Block<Real>& block, const Rows& rows, std::int64_t begin, std::in
             row[j] = block.x[j * block_rows + t] = Real(value);
         }
         block.weight[t] = t < block.filled ? (rows.weights ? Real(rows.weights[source]) : Real(1)) : Real(0);
+        const std::int64_t later = begin + t + block_rows;  // rows come from all over the memory
+        if (later < rows.count) __builtin_prefetch(rows.data + rows.order[later] * rows.row_step);
     }
 }
 
@@ -415,7 +417,7 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
         each.plane = reinterpret_cast<float*>(memory), memory += c.K * (c.D + 3) * sizeof(float);
         each.component = reinterpret_cast<std::int32_t*>(memory), memory += c.K * 4;
     }
-    const float far = float(std::sqrt(expected_squared(block.D, 5)));
+    const float far = float(std::sqrt(expected_squared(block.D, 8)));
     std::int64_t work = 0, home = 0;
     for (std::int64_t high = c.K; home < high;) {  // the last home that begins at or before the first row
         const std::int64_t middle = (home + high + 1) / 2;
@@ -467,7 +469,6 @@ std::int64_t known_to_compiler(std::int64_t D, Function function) {
         case 2: return function(Features<2>{});
         case 3: return function(Features<3>{});
         case 4: return function(Features<4>{});
-        case 6: return function(Features<6>{});
         case 8: return function(Features<8>{});
         default: return function(Features<0>{});
     }
