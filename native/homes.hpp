@@ -164,8 +164,8 @@ public:
 
     // Whether it is worth it: the work for some tiles of rows, as a share of the dense pass's.
     bool pays(const Rows& rows) {
-        constexpr std::int64_t tile = 64;
-        const std::int64_t probes = std::clamp<std::int64_t>(rows.count / (400 * tile), 1, 16);
+        constexpr std::int64_t tile = 32;
+        const std::int64_t probes = std::clamp<std::int64_t>(rows.count / (800 * tile), 1, 32);
         std::vector<std::int32_t> some;
         for (std::int64_t i = 0; i < probes; ++i) {
             const std::int32_t* first = rows.order + i * (rows.count / tile) / probes * tile;

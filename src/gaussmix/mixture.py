@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 # From so many components and rows on, most of a mixture has nothing to do with a row, and finding that out pays.
 MANY = 64
-MANY_ROWS = 4096
+MANY_ROWS = 16384
 
 # How far weights may be from summing to one: the rounding of a file with ten digits.
 SUM_TOLERANCE = 1e-8
