@@ -33,8 +33,8 @@ Times timed_visit(const Rows& rows, const Components& c, void* workspace, Sums& 
     const Watch watch{[](void*) { return true; }, nullptr};
     Tile<double> tile(c, workspace);
     Times times;
-    for (std::int64_t begin = 0; begin < rows.count; begin += tile.T) {
-        tile.filled = int(std::min<std::int64_t>(tile.T, rows.count - begin));
+    for (std::int64_t begin = 0; begin < rows.count; begin += tile.filled) {
+        tile.use(rows.count - begin);
         fill<double, double>(tile, rows, begin);
         times.end_of(of_filling);
         all_densities(tile, watch);

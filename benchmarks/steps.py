@@ -48,7 +48,7 @@ def measure(program: str, case: Case, repeats: int, product_size: int) -> dict[s
     size = map(str, (case.n_rows, case.n_features, case.n_components))
     command = [program, *size, case.covariance_type, str(repeats)]
     before = product_rate("float64", 1, 3, product_size)
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout.split()
     rate = max(before, product_rate("float64", 1, 3, product_size))
     return {"case": case.__dict__, "product": rate, **dict(zip(STEPS, map(float, printed), strict=True))}
 
