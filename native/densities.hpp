@@ -41,7 +41,8 @@ void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real con
 //   W row i+1  * *  *        | accumulators  |  Height x width of them
 //   W row i+2  * *  * *      +---+---+---+---+
 template <class Real, int Height>
-inline void whiten_rows(const Real* root, const Real* rest, const Real* residual, int i, Vector<Real>* total) {
+inline void whiten_rows(const Real* root, const Real* rest, const Real* residual, int i, Vector<Real>* total,
+                        Real* kept = nullptr) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
     Vector<Real> y[Height][width];
     const Real* w[Height];
@@ -70,6 +71,10 @@ inline void whiten_rows(const Real* root, const Real* rest, const Real* residual
         }
     }
 #pragma GCC unroll 8
+    for (int h = 0; h < Height && kept; ++h)
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) store(kept + (i + h) * P + v * L, y[h][v]);
+#pragma GCC unroll 8
     for (int h = 0; h < Height; ++h)
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) total[v] += y[h][v] * y[h][v];
@@ -78,10 +83,10 @@ inline void whiten_rows(const Real* root, const Real* rest, const Real* residual
 // The last rows of the triangle, fewer than `Height`.
 template <class Real, int Height>
 inline void whiten_last(const Real* root, const Real* rest, const Real* residual, int i, int rows,
-                        Vector<Real>* total) {
+                        Vector<Real>* total, Real* kept = nullptr) {
     if constexpr (Height > 1) {
-        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, residual, i, total);
-        else whiten_last<Real, Height - 1>(root, rest, residual, i, rows, total);
+        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, residual, i, total, kept);
+        else whiten_last<Real, Height - 1>(root, rest, residual, i, rows, total, kept);
     }
 }
 
@@ -102,6 +107,39 @@ void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real cons
         whiten_last<Real, height>(root, rest, residual, i, D - i, total);
         for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
     }
+}
+
+// Rows [begin, begin + P) minus the shared centre, whitened: what all components are compared with.
+template <class Real>
+void whiten_about_centre(const Tile<Real>& tile, int begin) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    const Real *x = tile.feature(0, begin), *centre = static_cast<const Real*>(tile.c.centre), *root = tile.root(0);
+    Real *residual = tile.residual, *kept = tile.whitened;
+    const int D = tile.D;
+    for (int j = 0; j < D; ++j)
+        for (int v = 0; v < P; v += L) store(residual + j * P + v, load(x + j * P + v) - centre[j]);
+    Vector<Real> unused[width] = {};
+    const Real* no_rest = nullptr;  // the centre is what it was rounded to
+    int i = 0;
+    for (; i + height <= D; i += height) whiten_rows<Real, height>(root, no_rest, residual, i, unused, kept);
+    whiten_last<Real, height>(root, no_rest, residual, i, D - i, unused, kept);
+}
+
+// l_k of one component from rows that were whitened about the shared centre.
+template <class Real>
+void distances_centred(const Tile<Real>& tile, int k, int begin, Real* out) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    const Real *centred = static_cast<const Real*>(tile.c.centred) + std::int64_t(k) * tile.D, *whitened = tile.whitened;
+    Vector<Real> total[width] = {};
+    const int D = tile.D;
+    for (int i = 0; i < D; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) {
+            const Vector<Real> y = load(whitened + i * P + v * L) - centred[i];
+            total[v] += y * y;
+        }
+    const Real constant = Real(tile.c.constant[k]);
+    for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
 }
 
 template <class Real>

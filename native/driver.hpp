@@ -25,7 +25,7 @@ namespace gaussmix {
 template <class Real>
 struct Prepared {
     std::vector<double> constant;
-    std::vector<Real> high, low, rest, whitening;
+    std::vector<Real> high, low, rest, whitening, centre, centred;
     Components components;
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
@@ -50,7 +50,32 @@ struct Prepared {
                 rest[k * D + i] = Real(-whitened);
             }
         components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), rest.data(),
-                      whitening.data()};
+                      nullptr, nullptr, whitening.data()};
+        if (!diagonal && slices == 1 && K > 1 && D > 2) centre_rows(means, roots);
+    }
+
+    // One whitening for all components: y_k = W (x - centre) - W (mu_k - centre), unless its terms are so much larger than
+    // one that their difference would lose more than these bits.
+    void centre_rows(const double* means, const double* root) {
+        const std::int64_t K = components.K, D = components.D;
+        const double largest = sizeof(Real) == 8 ? 256 : 16;
+        centre.resize(D), centred.resize(K * D);
+        for (std::int64_t j = 0; j < D; ++j) {
+            double total = 0;
+            for (std::int64_t k = 0; k < K; ++k) total += means[k * D + j] / double(K);
+            centre[j] = Real(total);
+        }
+        for (std::int64_t k = 0; k < K; ++k)
+            for (std::int64_t i = 0; i < D; ++i) {
+                double whitened = 0, magnitude = 0;
+                for (std::int64_t j = 0; j <= i; ++j) {
+                    const double term = root[i * D + j] * (means[k * D + j] - double(centre[j]));
+                    whitened += term, magnitude += std::abs(term);
+                }
+                if (!(magnitude <= largest)) return;
+                centred[k * D + i] = Real(whitened);
+            }
+        components.centre = centre.data(), components.centred = centred.data();
     }
 };
 

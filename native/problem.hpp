@@ -29,6 +29,8 @@ struct Components {
     const void* mean_high;  // (K, D) Real: the mean, rounded
     const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
     const void* rest;       // (K, D) Real: -W_k mean_low
+    const void* centre;     // (D) Real, tied: rows are whitened once, about it; null where that would lose digits
+    const void* centred;    // (K, D) Real: W (mu_k - centre)
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
 };
 

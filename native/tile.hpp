@@ -51,6 +51,7 @@ struct Tile {
     Real* x;               // panels of rows
     Real* x_strips;        // strips of rows
     Real* residual;        // (D, P): of one panel
+    Real* whitened;        // (D, P): likewise, where all components share it
     Real* weighted;        // strips of sqrt(g) (x - mu)
     Real* log_density;     // (T)
     Real* scale;           // (T) w / s
@@ -62,7 +63,7 @@ struct Tile {
     static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + c.D * panel_rows<Real> + padded;
+        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + 2 * c.D * panel_rows<Real> + padded;
         return reals * sizeof(Real) + T * 8 + 64;
     }
     Tile(const Components& components, void* workspace)
@@ -72,7 +73,8 @@ struct Tile {
         Real* next = static_cast<Real*>(workspace);
         auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
         const std::int64_t padded = strips * lanes<Real>;
-        x = take(D * T), residual = take(D * panel_rows<Real>), x_strips = take(padded * T), weighted = take(padded * T);
+        x = take(D * T), residual = take(D * panel_rows<Real>), whitened = take(D * panel_rows<Real>);
+        x_strips = take(padded * T), weighted = take(padded * T);
         log_density = take(T), scale = take(T), weight = take(T);
         gamma = take(std::int64_t(K + 1) * T), padded_mean = take(padded);
         offset = reinterpret_cast<std::int64_t*>(next);
@@ -172,7 +174,7 @@ inline Vector<Real> minus(Vector<Real> x, Real high, Real low) {
 // What W (x - mu) starts from, besides W (x - high): see Components.
 template <class Real>
 inline Vector<Real> rest_of_whitened(const Real* rest, int i) {
-    return sizeof(Real) == 8 ? Vector<Real>{} : splat<Real>(rest[i]);
+    return sizeof(Real) == 8 || !rest ? Vector<Real>{} : splat<Real>(rest[i]);
 }
 
 }  // namespace

@@ -15,9 +15,16 @@ namespace {
 // l_k of all components; false if the watch says so.
 template <class Real>
 bool all_densities(Tile<Real>& tile, const Watch& watch) {
-    for (int k = 0; k < tile.K; ++k) {
+    for (int k = 0; k < tile.K && !tile.c.centre; ++k) {
         if (!watch.go_on(watch.self)) return false;
         distances(tile, k, 0, tile.T, tile.slot(k));
+    }
+    for (int begin = 0; begin < tile.T && tile.c.centre; begin += panel_rows<Real>) {
+        whiten_about_centre(tile, begin);
+        for (int k = 0; k < tile.K; ++k) {
+            if (!watch.go_on(watch.self)) return false;
+            distances_centred(tile, k, begin, tile.slot(k));
+        }
     }
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.K)[t] = Real(tile.c.log_noise);
     return true;

@@ -131,6 +131,17 @@ def test_sizes_around_a_tile(level, D, tile):
         check(problem(N, D, 2, "full", weighted=N % 2 == 1, noise=N % 3 == 0))
 
 
+@pytest.mark.parametrize("apart", [1, 30, 1e4, 1e8])
+def test_tied_components_near_each_other_and_far_apart(level, apart):
+    """Rows are whitened once for all components, but not where that would lose digits."""
+    p = problem(150, 6, 3, "tied", weighted=True)
+    means = apart * p.means
+    rows = means[np.arange(150) % 3] + np.random.default_rng(1).normal(size=(150, 6))
+    check(p._replace(rows=rows, means=means))
+    if apart < 1e4:  # beyond, float32 rows are too coarse themselves
+        check(singly(p._replace(rows=rows, means=means)), SINGLE)
+
+
 # More components than a tile of the usual size holds: it shrinks, at 2000 to its least.
 @pytest.mark.parametrize(("D", "K"), [(1, 200), (2, 2000)])
 def test_tiles_that_shrink(level, D, K):
