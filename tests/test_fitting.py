@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -63,6 +64,22 @@ OTHER_FAMILY = Mixture(weights=[0.5, 0.5], means=np.eye(2, 3), covariances=[1.0,
 def test_settings_that_are_refused(settings, message, two_clusters):
     with pytest.raises(ParameterError, match=message):
         gaussmix.fit(two_clusters, **{"n_components": 2, **settings})
+
+
+@pytest.mark.parametrize("name", ["VII", "VVI", "VEI", "EVI"])
+def test_axis_parallel_families_never_build_matrices(name):
+    """Not in the fit, nor in its check for degenerate components, nor in the decomposition."""
+    K, D = 20, 400
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.normal(size=(K, D)) * 3, 10, axis=0) + rng.normal(size=(10 * K, D))
+    tracemalloc.start()
+    try:
+        found = quiet(rows, K, covariance_type=name, init_params="kmeans", random_state=0, max_iter=4)
+        assert found.mixture.decomposition.volume.shape == (K,)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.6 * K * D * D * 8
 
 
 def test_fewer_rows_than_components():

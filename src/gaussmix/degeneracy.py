@@ -36,9 +36,9 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
     degenerate = _mostly_supplied(mixture, statistics, prior, spread)
     few = mass < FEW_ROWS * (spread.sum() + 1)
     if few.any():
-        covariances = mixture.full_covariances[:, spread][:, :, spread]
+        covariances = _spread_out(mixture, mixture.covariances, spread)
         shares = np.maximum(mass, 1e-300)
-        pooled = np.einsum("k,kij->ij", shares / shares.sum(), covariances)
+        pooled = np.tensordot(shares / shares.sum(), covariances, axes=1)
         degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
     return tuple(int(k) for k in np.flatnonzero(degenerate))
 
@@ -67,27 +67,47 @@ def _mostly_supplied(
     with np.errstate(all="ignore"):
         try:
             whole, half = solved(1.0), solved(0.5)
-            values, axes = np.linalg.eigh(whole)
+            smallest, missing = _smallest(whole, whole - half)
         except np.linalg.LinAlgError:  # not even with all of them
             return np.ones(len(mass), dtype=bool)
-        smallest = axes[:, :, 0]
-        missing = np.einsum("ki,kij,kj->k", smallest, whole - half, smallest)
-    much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(values[:, 0], 0.0)
+    much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(smallest, 0.0)
     return much
 
 
+def _smallest(whole: Array, change: Array) -> tuple[Array, Array]:
+    """Smallest eigenvalue of each covariance, and the change along its axis; both of variances or of matrices."""
+    if whole.ndim == 2:
+        least = whole.argmin(axis=1)[:, None]
+        return np.take_along_axis(whole, least, 1)[:, 0], np.take_along_axis(change, least, 1)[:, 0]
+    values, axes = np.linalg.eigh(whole)
+    axis = axes[:, :, 0]
+    return values[:, 0], np.einsum("ki,kij,kj->k", axis, change, axis)
+
+
+def _spread_out(mixture: Mixture, covariances: Array, spread: NDArray[np.bool_]) -> Array:
+    """Stored covariances as variances (K, D) or matrices (K, D, D) of the features that vary."""
+    whole = mixture.family.structure.spread(covariances, mixture.n_features)
+    if whole.ndim == 2:
+        return whole[:, spread]
+    matrices = whole[:, spread][:, :, spread]
+    return np.broadcast_to(matrices, (mixture.n_components, *matrices.shape[1:]))
+
+
 def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: NDArray[np.bool_]) -> Array:
-    """Stored covariances written out (K, D, D), in units of the features' spread, without features that have none."""
-    dense = mixture.family.structure.dense(covariances, *mixture.means.shape)[:, spread][:, :, spread]
+    """Stored covariances in units of the features' spread, without features that have none."""
+    relative = _spread_out(mixture, covariances, spread)
     scale = np.sqrt(prior.variances[spread])
     with np.errstate(over="ignore"):
-        relative = dense / scale[:, None] / scale
+        relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale
     clipped: Array = np.clip(relative, -LARGEST, LARGEST)
     return clipped
 
 
 def _relative_smallest(covariances: Array, pooled: Array) -> Array:
     """Smallest eigenvalue of each covariance in the metric of ``pooled``; in its own units, so that none overflows."""
+    if pooled.ndim == 1:
+        least: Array = (covariances / pooled).min(axis=1)
+        return least
     scale = np.sqrt(np.diagonal(pooled))
     values, vectors = np.linalg.eigh(pooled / scale / scale[:, None])
     root = vectors / np.sqrt(np.maximum(values, 1e-300))

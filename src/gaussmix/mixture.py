@@ -240,7 +240,9 @@ class Mixture:
         """
         from gaussmix.families.decomposition import decompose
 
-        return Decomposition(*map(_frozen, decompose(self.full_covariances, self.family.name[2])))
+        covariances = self.family.structure.spread(self.covariances, self.n_features)
+        covariances = self.full_covariances if covariances.ndim == 3 else covariances
+        return Decomposition(*map(_frozen, decompose(covariances, self.family.name[2])))
 
     @property
     def n_parameters(self) -> int:

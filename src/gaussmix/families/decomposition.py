@@ -12,7 +12,7 @@ from gaussmix.families._orientation import common_orientation
 
 
 def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
-    """Volume λ (K,), shape A (K, D) and orientation D (K, D, D) of the covariances dense (K, D, D).
+    """Volume λ (K,), shape A (K, D) and orientation D (K, D, D) of covariances (K, D, D) or variances (K, D).
 
     ``orientation`` is the third letter of the family: I, the features themselves; E, one orientation for all,
     its axes ordered by their mean log variance; V, each its own, its axes by decreasing variance. An axis
@@ -26,7 +26,8 @@ def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
 
 def _features(dense: Array) -> tuple[Array, Array]:
     K, D = dense.shape[:2]
-    return dense.diagonal(axis1=1, axis2=2), np.repeat(np.eye(D)[None], K, axis=0)
+    variances = dense if dense.ndim == 2 else dense.diagonal(axis1=1, axis2=2)
+    return variances, np.broadcast_to(np.eye(D), (K, D, D))
 
 
 def _shared(dense: Array) -> tuple[Array, Array]:
