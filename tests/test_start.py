@@ -10,6 +10,7 @@ import pytest
 from gaussmix import start
 from gaussmix.errors import DataError, SingularError
 from gaussmix.families import NAMES
+from gaussmix.noise import with_noise
 from gaussmix.priors import PseudoRows
 from gaussmix.rows import ArraySource, Block
 
@@ -245,3 +246,26 @@ def test_a_singular_start_is_refused_without_regularisation():
         start.from_responsibilities(
             source, np.eye(2)[np.arange(10) // 5], start.blank_mixture(2, "VVV", prior), prior, False
         )
+
+
+@pytest.mark.parametrize("name", ["VVV", "EEE", "VVI", "VII"])
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classes_are_responsibilities_of_zero_and_one(rng, name, noise, weighted):
+    """The statistics of labels are those of the same responsibilities, noise and an empty class included."""
+    rows, labels = 1e3 + rng.normal(size=(60, 3)), rng.integers(-1 if noise else 0, 3, size=60)
+    weights = rng.random(60) if weighted else None
+    prior = start.data_prior(ArraySource(rows, weights), 4, 1e-6)
+    blank = start.blank_mixture(
+        4, name, prior, **({"noise_weight": 0.1, "noise_density": 1e-3} if noise else {})
+    )
+    gamma = np.eye(4)[np.maximum(labels, 0)]
+    if noise:
+        gamma = with_noise(gamma, labels < 0)
+    found = start._classes(Block(rows, weights), labels, blank)
+    expected = start._statistics([(Block(rows, weights), gamma)], blank)
+    assert found.weight == pytest.approx(expected.weight)
+    assert found.noise_mass == pytest.approx(expected.noise_mass)
+    np.testing.assert_allclose(found.mass, expected.mass, atol=1e-12)
+    np.testing.assert_allclose(found.scatter()[0][:3], expected.scatter()[0][:3], rtol=1e-12)
+    np.testing.assert_allclose(found.scatter()[1], expected.scatter()[1], rtol=1e-9, atol=1e-9)

@@ -19,7 +19,7 @@ from gaussmix import families, reference
 from gaussmix.errors import DataError, SingularError
 from gaussmix.mixture import Collapse, Mixture, m_step
 from gaussmix.moments import variances_of
-from gaussmix.noise import noisy_rows, with_noise
+from gaussmix.noise import LEAST, noisy_rows, with_noise
 from gaussmix.priors import Prior, PseudoRows
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics
@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 SEED_ROWS = 10_000
 LLOYD_STEPS = 10
+# Numbers that a table of points and centres may hold.
+SCORES = 1 << 18
 STRATEGIES = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -86,8 +88,12 @@ def kmeans_plus_plus(
 
 def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:
     """The nearest of the centres (K, D) for each of the points (n, D)."""
-    scores = points @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
-    labels: NDArray[np.int64] = scores.argmax(axis=1)
+    half_squares = 0.5 * np.einsum("kd,kd->k", centres, centres)
+    labels = np.empty(len(points), dtype=np.int64)
+    step = max(1, SCORES // len(centres))
+    for begin in range(0, len(points), step):
+        scores = points[begin : begin + step] @ centres.T - half_squares
+        scores.argmax(axis=1, out=labels[begin : begin + step])
     return labels
 
 
@@ -138,18 +144,17 @@ def seeded(
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
     points = standardise(block, prior)
     noisy = noisy_rows(points, weights, blank, prior, rng)
-    gamma = np.full((len(points), n_components), 1 / n_components)
     if strategy == "random":
-        gamma = rng.random(gamma.shape)
+        gamma = rng.random((len(points), n_components))
         gamma /= gamma.sum(axis=1, keepdims=True)
+        statistics = _statistics([(block, with_noise(gamma, noisy) if blank.has_noise else gamma)], blank)
     else:
-        labels = seed_labels(strategy, points[~noisy], weights[~noisy], n_components, rng)
-        gamma[~noisy] = np.eye(n_components)[labels]
-    if blank.has_noise:
-        gamma = with_noise(gamma, noisy)
+        labels = np.full(len(points), -1)
+        labels[~noisy] = seed_labels(strategy, points[~noisy], weights[~noisy], n_components, rng)
+        statistics = _classes(block, labels, blank)
     # The sample stands for all rows, so the prior weighs as much beside it as it will beside them.
     sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=float(weights.mean()))
-    return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
+    return _checked(m_step(statistics, blank, sampled, equal_weights))
 
 
 def from_responsibilities(
@@ -206,6 +211,34 @@ def _statistics(pairs: list[tuple[Block, Array]], blank: Mixture) -> Statistics:
     """Statistics of given responsibilities, about their own means; two visits. Their L is not known (NaN)."""
     origin = np.repeat(pairs[0][0].rows[:1].astype(np.float64), blank.n_components, axis=0)
     return _sums(pairs, blank, _sums(pairs, blank, origin).scatter()[0])
+
+
+def _classes(block: Block, labels: NDArray[np.int64], blank: Mixture) -> Statistics:
+    """Statistics of rows that belong to one component each, about its mean; with a noise component, −1 is noise.
+
+    What `_statistics` says of responsibilities zero and one, without a table of them.
+    """
+    origin = np.repeat(block.rows[:1].astype(np.float64), blank.n_components, axis=0)
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    noise = float(weights[labels < 0].sum())
+    if blank.has_noise:
+        noise += LEAST * float(weights[labels >= 0].sum())
+        weights = np.where(labels < 0, weights, (1 - LEAST) * weights)
+    mass, first = np.zeros(len(origin)), np.zeros_like(origin)
+    second = np.zeros(blank.family.structure.moment_shape(*origin.shape))
+    order = np.argsort(labels, kind="stable")
+    ends = np.searchsorted(labels[order], np.arange(blank.n_components + 1))
+    for k, own in enumerate(np.split(order, ends)[1:-1]):
+        if len(own) and weights[own].sum() > 0:
+            rows, gamma = block.rows[own].astype(np.float64), weights[own]
+            origin[k] = rows[0] + gamma @ (rows - rows[0]) / gamma.sum()
+            sums = reference.accumulate(
+                rows, gamma, np.ones((len(own), 1)), origin[[k]], (1, *second.shape[1:])
+            )
+            mass[k], first[k] = sums[0][0], sums[1][0]
+            second[min(k, len(second) - 1)] += sums[2][0]
+    weight = float(len(block.rows) if block.weights is None else block.weights.sum())
+    return Statistics(origin, mass, first, second, noise, weight, len(block.rows), math.nan)
 
 
 def _sums(pairs: list[tuple[Block, Array]], blank: Mixture, origin: Array) -> Statistics:
