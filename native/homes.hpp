@@ -140,7 +140,7 @@ public:
           means(c.K * c.D), roots((c.shared ? 1 : c.K) * size), factors(roots.size()), factor_norm(c.K), mean_size(c.K),
           rounding(c.K), stretch(c.K), own(c.K), unit(c.D), distance(rows.count), begin(c.K + 1), log_weights(log_weights) {
         homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
-        homes.most_cells = std::min<std::int64_t>(homes.cells, 16);
+        homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 2, 16));
         centres.resize(c.D * homes.cells);
         find_geometry(given_means, given_roots);
         find_thresholds();

@@ -595,6 +595,50 @@ def test_a_component_without_rows_loses_nothing():
     np.testing.assert_allclose(pruned[1][0], dense[1][0], rtol=1e-11)
 
 
+def test_a_component_that_loses_its_rows_loses_nothing():
+    """Its weight lets expect a hundred rows, but it lies where it gets the tail of one: its sums are the dense ones."""
+    rows, log_weights, means, whitening = crowd(200, 12.0, 8000)
+    direction = np.linalg.solve(whitening[1], np.eye(5)[0])
+    # As far from its own mean as leaves it about 1e-12 of a row.
+    means[0], whitening[0] = means[1] + 9.0 * direction, whitening[1]
+    dense = kernel.fold(rows, None, log_weights, means, whitening)
+    assert np.exp(log_weights[0]) * len(rows) > 20
+    assert 0 < dense[0][0] < 1
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, kernel.spatial_order(rows))
+    assert not np.array_equal(pruned[2], dense[2])  # it did prune
+    np.testing.assert_allclose(pruned[0], dense[0], rtol=1e-11)
+    np.testing.assert_allclose(pruned[2][0], dense[2][0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33])
+def test_pruning_of_every_width(level, n_features, dtype):
+    """Full and diagonal, some rows far out, some of weight zero."""
+    rows, log_weights, means, whitening = crowd(100, 40.0 if n_features < 3 else 12.0, 3000, n_features)
+    rng = np.random.default_rng(2)
+    rows[::50] += 30 * rng.normal(size=rows[::50].shape)
+    rows, weights = rows.astype(dtype), rng.uniform(0, 2, size=len(rows)) * (np.arange(len(rows)) % 7 > 0)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    for roots in (whitening, np.diagonal(whitening, axis1=1, axis2=2).copy()):
+        parameters = rows, weights, log_weights, means, roots
+        dense = kernel.fold(*parameters)
+        pruned = kernel.fold(*parameters, -math.inf, 2, kernel.spatial_order(rows))
+        for got, expected in zip(pruned, dense, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(1e6, 1.0), (0.0, 1e-9), (-1e3, 1e6)])
+def test_pruning_far_from_zero_and_in_any_unit(shift, scale):
+    """The planes are float32: what they leave out stays certain far from zero, and where variances are tiny or huge."""
+    rows, log_weights, means, whitening = crowd(200, 12.0, 8000)
+    rows, means, whitening = (rows + shift) * scale, (means + shift) * scale, whitening / scale
+    dense = kernel.fold(rows, None, log_weights, means, whitening)
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, kernel.spatial_order(rows))
+    assert not np.array_equal(pruned[2], dense[2])  # it did prune
+    for got, expected in zip(pruned, dense, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
 def test_pruning_of_float32_rows():
     rows, *parameters = crowd(80, 8.0, dtype=np.float32)
     dense = kernel.fold(rows, None, *parameters)
