@@ -156,7 +156,9 @@ public:
     // many vectors of densities.
     double unit_cost() const { return c.diagonal ? 3 * double(c.D) : double(size) + 3 * double(c.D); }
     double vector_rows() const { return level.lanes * (single ? 2 : 1); }
-    double dense_cost() const { return (1.5 * unit_cost() + 15) * double(c.K) / vector_rows(); }
+    double dense_cost() const {  // a tied pass whitens a row once
+        return (c.shared ? 2 * double(c.D) + 20 : 1.5 * unit_cost() + 15) * double(c.K) / vector_rows();
+    }
     double cost(double vectors, double count) const {
         const double scan = 1.75 * double(c.K) * double(c.K) / (2 * level.lanes);
         return (vectors + scan / count) * unit_cost() + 250 + 15 * double(c.D);
