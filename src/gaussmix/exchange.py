@@ -132,15 +132,18 @@ def _splits(
 
 def along_longest_axis(parts: Parts, c: int, inside: Trials) -> Parts:
     """Two halves of component c along its longest axis, in units of the features' spread."""
-    values, vectors = _axes(parts, c, inside)
-    return _halves(parts, c, inside, np.sqrt(values[-1]) * vectors[:, -1])
+    axes = _axes(parts, c, inside)
+    if axes.ndim == 1:
+        return _halves(parts, c, inside, np.where(np.arange(len(axes)) == axes.argmax(), axes, 0.0))
+    return _halves(parts, c, inside, axes[:, -1])
 
 
 def along_any_direction(parts: Parts, c: int, inside: Trials) -> Parts:
     """Two halves of component c along a random direction in its own metric."""
-    values, vectors = _axes(parts, c, inside)
-    drawn = inside.rng.standard_normal(len(values))
-    return _halves(parts, c, inside, vectors @ (np.sqrt(values) * drawn / np.linalg.norm(drawn)))
+    axes = _axes(parts, c, inside)
+    drawn = inside.rng.standard_normal(len(axes))
+    drawn /= np.linalg.norm(drawn)
+    return _halves(parts, c, inside, axes * drawn if axes.ndim == 1 else axes @ drawn)
 
 
 def small_part(parts: Parts, c: int, inside: Trials) -> Parts:
@@ -157,17 +160,17 @@ def small_part(parts: Parts, c: int, inside: Trials) -> Parts:
 HALVES: tuple[Halve, ...] = (along_longest_axis, along_any_direction, small_part)
 
 
-def _axes(parts: Parts, c: int, inside: Trials) -> tuple[Array, Array]:
-    """Squared lengths (D,) and directions (D, D) of the axes of component c in units of the features' spread."""
+def _axes(parts: Parts, c: int, inside: Trials) -> Array:
+    """Semi-axes of component c in units of the features' spread: lengths (D,) along the features, or columns (D, D)."""
     variances = inside.plan.prior.variances
     covariance = parts.scatter[c] / parts.mass[c]
     if covariance.ndim == 1:
-        relative = covariance / variances
-        order = np.argsort(relative)
-        return relative[order], np.eye(len(order))[:, order]
+        lengths: Array = np.sqrt(covariance / variances)
+        return lengths
     scale = np.sqrt(variances)
     values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    return np.maximum(values, 0.0), vectors
+    columns: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    return columns
 
 
 def _halves(parts: Parts, c: int, inside: Trials, axis: Array) -> Parts:

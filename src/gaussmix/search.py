@@ -55,7 +55,7 @@ SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generator) -> Mixture:
     """The mixture where the last run over all rows should start; ``blank`` gives K, D and family.
 
-    Components are ordered by their means, first feature first.
+    The largest component comes first; those of equal weight go by their means.
     """
     n_components, n_features = blank.means.shape
     # Rows of a covariance that are its own: what a component costs, and the data that it needs, grow with them.
@@ -70,7 +70,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     best = _best(Trials(sample, thinned, blank, rng))
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
-    order = np.lexsort(best.mixture.means.T[::-1])
+    order = np.lexsort((*best.mixture.means.T[::-1], -best.mixture.weights))
     return _reordered(best.mixture, order, blank.feature_names)
 
 
