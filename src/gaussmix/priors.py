@@ -100,7 +100,7 @@ class PseudoRows:
             return scatter, mass
         counted = mass + self.count
         shared = len(mass) // len(scatter)
-        pseudo = self._scatter[scatter.ndim - 2]
+        pseudo = self._variances_added if scatter.ndim == 2 else self._matrix_added
         if shared > 1:
             pseudo = shared * pseudo
         augmented: Array = scatter + pseudo
@@ -115,10 +115,14 @@ class PseudoRows:
         return bool(self.constant.any())
 
     @cached_property
-    def _scatter(self) -> tuple[Array, Array]:
-        """νR as a diagonal (D,) and as a matrix (D, D)."""
-        diagonal = self.count * self.variances
-        return diagonal, np.diag(diagonal)
+    def _variances_added(self) -> Array:
+        """The diagonal of νR, (D,)."""
+        return self.count * self.variances
+
+    @cached_property
+    def _matrix_added(self) -> Array:
+        """νR, (D, D)."""
+        return np.diag(self._variances_added)
 
     @cached_property
     def _deviations(self) -> Array:
