@@ -20,10 +20,10 @@ from gaussmix.rows import as_source
 NEAR = 1e-6
 
 
-def objectives(source, first, prior, memory, tol, passes, goal=np.inf):
+def objectives(source, first, prior, accelerated, tol, passes, goal=np.inf):
     """The objective after each pass, at most so many, until ``goal``."""
     seen: list[float] = []
-    plan = em.Plan(prior, tol, passes, memory=memory)
+    plan = em.Plan(prior, tol, passes, accelerated=accelerated)
     for state in em.passes(source, em.State((em.Run(first),), plan)):
         seen.append(state.runs[0].objectives[-1])
         if seen[-1] >= goal or len(seen) >= passes:
@@ -40,7 +40,6 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=5000, help="passes of plain EM at most")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    memory = em.Plan.__dataclass_fields__["memory"].default
     print("| family | problem | K | D | plain EM | accelerated | share | L − plain, nats per row |")
     print("|---|---|---|---|---|---|---|---|")
     for family in arguments.families:
@@ -51,13 +50,13 @@ def main() -> None:
             prior = start.data_prior(source, n_components, 1e-6)
             blank = start.blank_mixture(n_components, family, prior)
             first = start.seeded(source, "kmeans", blank, prior, np.random.default_rng(0), False)
-            plain = objectives(source, first, prior, 0, 1e-9, arguments.longest)
+            plain = objectives(source, first, prior, False, 1e-9, arguments.longest)
             goal = plain[-1] - NEAR * len(rows)
             needed = int(np.argmax(plain >= goal)) + 1
             if needed <= 100:
                 continue
             allowed = int(1.2 * needed) + 3
-            fast = objectives(source, first, prior, memory, 0.0, allowed, goal)
+            fast = objectives(source, first, prior, True, 0.0, allowed, goal)
             used = len(fast) if fast[-1] >= goal else allowed
             shares.append(used / needed)
             apart = (fast[-1] - plain[-1]) / len(rows)

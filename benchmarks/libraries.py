@@ -50,7 +50,7 @@ def with_gaussmix(problem: Problem, n_iterations: int, n_threads: int) -> Outcom
     begin = time.perf_counter()
     source = as_source(problem.rows)
     prior = data_prior(source, problem.case.n_components, reg_covar=0.0)
-    plan = em.Plan(prior, tol=0.0, max_iter=n_iterations, n_threads=n_threads, memory=0)
+    plan = em.Plan(prior, tol=0.0, max_iter=n_iterations, n_threads=n_threads, accelerated=False)
     start = gaussmix.Mixture(
         weights=problem.weights,
         means=problem.means,

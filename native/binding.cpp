@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -19,6 +20,7 @@
 #include "homes.hpp"
 #include "levels.hpp"
 #include "orientation.hpp"
+#include "statistics.hpp"
 #include "volumes.hpp"
 
 namespace nb = nanobind;
@@ -148,26 +150,39 @@ void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In
     compute(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
 }
 
-// Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them, of sums about o; a diagonal never below 0.
-void scatter(const In& origin, const In& mass, const In& first, const In& second, const Out& means, const Out& about) {
-    const std::size_t K = mass.size(), D = means.size() / K;
-    require(K > 0 && origin.size() == K * D && first.size() == K * D && means.size() == K * D &&
-                about.size() == second.size() && second.ndim() == about.ndim() &&
-                second.size() == (second.ndim() == 2 ? K * D : second.shape(0) * D * D),
-            "sums and what is made of them disagree in shape");
-    const bool diagonal = second.ndim() == 2, shared = second.shape(0) < K;
-    std::copy(second.data(), second.data() + second.size(), about.data());
-    for (std::size_t k = 0; k < K; ++k) {
-        const double n = std::max(mass.data()[k], 1e-300);  // with less, first and second are zero beside it
-        double* const step = means.data() + k * D;
-        for (std::size_t i = 0; i < D; ++i) step[i] = first.data()[k * D + i] / n;
-        for (std::size_t i = 0; i < D; ++i) {
-            double* row = about.data() + (diagonal ? k * D : ((shared ? 0 : k) * D + i) * D);
-            if (diagonal) row[i] = std::max(row[i] - n * (step[i] * step[i]), 0.0);
-            else for (std::size_t j = 0; j < D; ++j) row[j] -= n * (step[i] * step[j]);
-        }
-        for (std::size_t i = 0; i < D; ++i) step[i] += origin.data()[k * D + i];
-    }
+Moments moments(const In& origin, const In& mass, const In& first, const In& second) {
+    const std::size_t K = mass.size(), D = K ? origin.size() / K : 0;
+    require(D > 0 && origin.size() == K * D && first.size() == K * D, "mass must be (K,), origin and first (K, D)");
+    const bool diagonal = second.ndim() == 2;
+    require(diagonal ? second.size() == K * D
+                     : second.ndim() == 3 && (second.shape(0) == K || second.shape(0) == 1) &&
+                           second.size() == second.shape(0) * D * D,
+            "second moments must be (K, D), (1, D, D) or (K, D, D)");
+    return {std::int64_t(K), std::int64_t(D), std::int64_t(second.shape(0)), diagonal, origin.data(), mass.data(),
+            first.data(), second.data()};
+}
+
+void scatter_about_means(const In& origin, const In& mass, const In& first, const In& second, const Out& means,
+                         const Out& about) {
+    const Moments from = moments(origin, mass, first, second);
+    require(means.size() == origin.size() && about.size() == second.size(), "means or scatter has another shape");
+    scatter(from, means.data(), about.data());
+}
+
+// Fills vector with noise mass, mass, first and second about the means of a mixture, and behind them noise mass, masses
+// and first moments in whitened coordinates: its masses and whitening say in which.
+void coordinates(const In& origin, const In& mass, const In& first, const In& second, double noise_mass, const In& means,
+                 const In& masses, const In& whitening, const Out& vector) {
+    const Moments from = moments(origin, mass, first, second);
+    const std::int64_t size = 1 + from.K + from.K * from.D + from.size();
+    require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
+                std::int64_t(vector.size()) == size + 1 + from.K + from.K * from.D,
+            "means, masses, whitening or the vector has another shape");
+    double *const packed = vector.data(), *const white = packed + size;
+    packed[0] = noise_mass;
+    white[0] = noise_mass / std::sqrt(std::accumulate(masses.data(), masses.data() + from.K, 1e-300));
+    recentre(from, means.data(), packed + 1);
+    whiten_first(from, packed + 1, masses.data(), whitening.data(), white + 1);
 }
 
 // Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
@@ -235,7 +250,10 @@ NB_MODULE(_kernel, m) {
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
           "Fills those of log_density, label and responsibilities that are not empty.");
-    m.def("scatter", &scatter, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
+    m.def("coordinates", &coordinates, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
+          nb::arg("noise_mass"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"), nb::arg("vector").noconvert(),
+          "Fills a vector with statistics about the means of a mixture, and with what compares them.");
+    m.def("scatter", &scatter_about_means, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
           nb::arg("means").noconvert(), nb::arg("about").noconvert(), "Fills means and the scatter about them.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),

@@ -114,7 +114,9 @@ def theta_of(mixture):
 def em_trace(mixture, X, w=None, reg_covar=0.0, max_iter=200):
     """Plain EM in the library's loop, run to the end without a tolerance: the last state's only run."""
     source = as_source(X, w)
-    plan = em.Plan(data_prior(source, mixture.n_components, reg_covar), tol=0.0, max_iter=max_iter, memory=0)
+    plan = em.Plan(
+        data_prior(source, mixture.n_components, reg_covar), tol=0.0, max_iter=max_iter, accelerated=False
+    )
     *_, last = em.passes(source, em.State((em.Run(mixture),), plan))
     return last.runs[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import warnings
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -53,13 +53,13 @@ def last(states):
 
 
 def assert_same_run(left, right):
-    """To the last bit, the acceleration's memory included."""
+    """To the last bit, what the next step is made of included."""
     assert left.mixture == right.mixture
-    for name in ("log_likelihoods", "objectives", "reason", "n_iter", "gains"):
+    for name in ("log_likelihoods", "objectives", "reason", "n_iter", "gains", "trial"):
         assert getattr(left, name) == getattr(right, name), name
-    assert left.memory.age == right.memory.age
-    for name in ("used", "step", "white_used", "white_step"):
-        assert np.array_equal(getattr(left.memory, name), getattr(right.memory, name)), name
+    for name in ("used", "made_of", "folded"):
+        for mine, theirs in zip(*(astuple(getattr(run, name)) for run in (left, right)), strict=True):
+            assert np.array_equal(mine, theirs), name
 
 
 # ---- the objective -----------------------------------------------------------------------------------------
@@ -71,20 +71,20 @@ def test_the_objective_never_falls(name, reg_covar):
     """Beyond rounding: 1e-13 of the magnitudes that are summed. Plain EM and accelerated, many starts in one batch."""
     for seed in range(4):
         source = ArraySource(overlapping(seed))
-        for memory in (0, 6):
+        for accelerated in (False, True):
             state = state_of(
                 source,
                 [(name, s) for s in range(3)],
                 reg_covar=reg_covar,
                 tol=0.0,
                 max_iter=60,
-                memory=memory,
+                accelerated=accelerated,
             )
             for run in last(em.passes(source, state)).runs:
                 objectives = np.array(run.objectives)
                 assert np.all(np.isfinite(objectives))
                 scale = source.n_rows + np.abs(objectives[:-1])
-                assert np.all(np.diff(objectives) >= -1e-13 * scale), (seed, memory)
+                assert np.all(np.diff(objectives) >= -1e-13 * scale), (seed, accelerated)
 
 
 def awkward():
@@ -108,23 +108,25 @@ def awkward():
 def test_the_objective_never_falls_on_awkward_rows(name, kind):
     """Beyond rounding, which grows with the condition of the covariances: 1e6 here, that of the pseudo-rows."""
     source = ArraySource(awkward()[kind])
-    for K, memory in ((2, 0), (2, 6), (4, 6)):
+    for K, accelerated in ((2, False), (2, True), (4, True)):
         starts = [(name, seed) for seed in range(2)]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            state = em.final(source, state_of(source, starts, K=K, tol=0.0, max_iter=60, memory=memory))
+            state = em.final(
+                source, state_of(source, starts, K=K, tol=0.0, max_iter=60, accelerated=accelerated)
+            )
         for run in state.runs:
             objectives = np.array(run.objectives)
             assert run.reason != em.COLLAPSED
             assert np.all(np.isfinite(objectives))
             scale = source.n_rows + np.abs(objectives[:-1])
-            assert np.all(np.diff(objectives) >= -1e-10 * scale), (K, memory)
+            assert np.all(np.diff(objectives) >= -1e-10 * scale), (K, accelerated)
 
 
 def test_the_objective_of_float32_rows_falls_by_rounding_only():
     source = ArraySource(overlapping(1, n_rows=3000).astype(np.float32))
-    for memory in (0, 6):
-        state = state_of(source, [("VVV", 0), ("EEE", 1)], tol=0.0, max_iter=100, memory=memory)
+    for accelerated in (False, True):
+        state = state_of(source, [("VVV", 0), ("EEE", 1)], tol=0.0, max_iter=100, accelerated=accelerated)
         for run in last(em.passes(source, state)).runs:
             steps = np.diff(run.objectives)
             assert np.all(steps >= -1e-6 * source.n_rows)
@@ -159,15 +161,17 @@ def test_what_is_reported_belongs_together(name, two_clusters):
     assert fit.aic == pytest.approx(2 * p - 2 * fit.log_likelihood)
 
 
-@pytest.mark.parametrize("memory", [0, 6])
-def test_converged_means_that_little_is_left(memory):
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_converged_means_that_little_is_left(accelerated):
     """What a hundred times smaller tolerance still gains is below tol."""
     for seed in range(5):
         source = ArraySource(overlapping(seed, n_rows=400))
         for tol in (1e-4, 1e-6):
-            state = state_of(source, [("VVV", 0)], tol=tol, max_iter=5000, memory=memory)
+            state = state_of(source, [("VVV", 0)], tol=tol, max_iter=5000, accelerated=accelerated)
             (run,) = last(em.passes(source, state)).runs
-            further = State((Run(run.mixture),), Plan(state.plan.prior, tol / 100, 5000, memory=memory))
+            further = State(
+                (Run(run.mixture),), Plan(state.plan.prior, tol / 100, 5000, accelerated=accelerated)
+            )
             (end,) = last(em.passes(source, further)).runs
             assert run.reason == end.reason == "converged"
             assert end.objectives[-1] - run.objectives[-1] < tol * source.weight
@@ -176,7 +180,7 @@ def test_converged_means_that_little_is_left(memory):
 def test_a_run_goes_on_where_its_m_steps_ended():
     """Resumed under another plan it is the longer run, bit for bit; one that ended otherwise stays as it is."""
     source = ArraySource(overlapping(2))
-    state = state_of(source, [("VVV", 0)], tol=0.0, max_iter=30, memory=0)
+    state = state_of(source, [("VVV", 0)], tol=0.0, max_iter=30, accelerated=False)
     whole = em.final(source, state).runs[0]
     brief = em.final(source, State(state.runs, replace(state.plan, max_iter=10))).runs[0]
     plan = replace(state.plan, max_iter=20)
@@ -190,7 +194,7 @@ def test_a_run_goes_on_where_its_m_steps_ended():
 def test_one_small_gain_is_no_end():
     """From a start on a slope so gentle that one step gains less than tol, EM goes on to where little is left."""
     source = ArraySource(overlapping(4, n_rows=400))
-    slow = state_of(source, [("VVV", 1)], tol=0.0, max_iter=3000, memory=0)
+    slow = state_of(source, [("VVV", 1)], tol=0.0, max_iter=3000, accelerated=False)
     top = em.final(source, slow)
     for state in em.passes(source, slow):
         run, tol = state.runs[0], 1e-3
@@ -198,7 +202,9 @@ def test_one_small_gain_is_no_end():
         left = (top.runs[0].objectives[-1] - run.objectives[-1]) / source.weight
         if run.gains and run.gains[-1] < tol * source.weight and left > 5 * tol:
             break
-    again = em.final(source, State((Run(run.mixture),), Plan(slow.plan.prior, tol, 3000, memory=0))).runs[0]
+    again = em.final(
+        source, State((Run(run.mixture),), Plan(slow.plan.prior, tol, 3000, accelerated=False))
+    ).runs[0]
     assert again.n_iter > 2
     assert again.objectives[-1] > top.runs[0].objectives[-1] - 0.2 * tol * source.weight
 
@@ -213,8 +219,10 @@ def test_acceleration_reaches_the_same_top_in_fewer_passes():
             source, 0.8 * near + 0.2 / 3, start.blank_mixture(3, "VVV", prior), prior, False
         )
         plain, quick = (
-            last(em.passes(source, State((Run(first),), Plan(prior, 1e-9, 20_000, memory=memory)))).runs[0]
-            for memory in (0, 6)
+            last(
+                em.passes(source, State((Run(first),), Plan(prior, 1e-9, 20_000, accelerated=accelerated)))
+            ).runs[0]
+            for accelerated in (False, True)
         )
         assert plain.reason == quick.reason == "converged"
         # Another top is allowed, were it lower it would be a loss; here all agree.

@@ -62,7 +62,7 @@ def test_runs_are_mclust_s(table, family):
         source = as_source(rows)
         blank, prior = blank_with_noise(source, K, family, reg_covar=0.0)
         first = start.from_responsibilities(source, gamma, blank, prior, False)
-        plan = em.Plan(prior, tol=0.0, max_iter=case["iterations"] - 1, memory=0)
+        plan = em.Plan(prior, tol=0.0, max_iter=case["iterations"] - 1, accelerated=False)
         *_, state = em.passes(source, em.State((em.Run(first),), plan))
         found = state.runs[0].mixture
         assert state.runs[0].log_likelihoods[-1] == pytest.approx(case["loglik"], rel=1e-9)

@@ -206,7 +206,7 @@ def test_an_m_step_about_an_origin_nearby(highprec, name):
 AT_A_SADDLE = {("cross", "EEE", 2)}
 
 
-def run_from(table, case, memory, tol, max_iter):
+def run_from(table, case, accelerated, tol, max_iter):
     """EM without regularisation from the labels softened to 0.9, as mclust's `me`."""
     source, K = ArraySource(np.array(table["columns"][case["dataset"]]).T), case["K"]
     labels = np.array([int(label, 16) for label in table["labels"][case["dataset"]][str(K)]])
@@ -219,7 +219,9 @@ def run_from(table, case, memory, tol, max_iter):
         first = Mixture(
             weights=case["weights"], means=case["means"], covariances=shared, covariance_type=case["model"]
         )
-    *_, state = em.passes(source, em.State((em.Run(first),), em.Plan(prior, tol, max_iter, memory=memory)))
+    *_, state = em.passes(
+        source, em.State((em.Run(first),), em.Plan(prior, tol, max_iter, accelerated=accelerated))
+    )
     return source, state
 
 
@@ -229,7 +231,7 @@ def test_runs_of_em(runs_of_em, model):
     cases = [case for case in runs_of_em["runs"] if case["model"] == model]
     assert len(cases) == (7 if model in ALIASES else 13)
     for case in cases:
-        _, state = run_from(runs_of_em, case, memory=0, tol=1e-13, max_iter=20_000)
+        _, state = run_from(runs_of_em, case, accelerated=False, tol=1e-13, max_iter=20_000)
         (run,) = state.runs
         where = case["dataset"], case["K"]
         assert run.reason == "converged", where
@@ -247,11 +249,11 @@ def test_accelerated_runs(runs_of_em):
     """A longer step may lead to another top, seldom: nineteen of twenty end at the same one, all at some top."""
     same = 0
     for case in runs_of_em["runs"]:
-        source, state = run_from(runs_of_em, case, memory=6, tol=1e-10, max_iter=5000)
+        source, state = run_from(runs_of_em, case, accelerated=True, tol=1e-10, max_iter=5000)
         (run,) = state.runs
         where = case["dataset"], case["model"], case["K"]
         assert run.reason == "converged", where
-        plan = em.Plan(state.plan.prior, tol=0.0, max_iter=3, memory=0)
+        plan = em.Plan(state.plan.prior, tol=0.0, max_iter=3, accelerated=False)
         *_, further = em.passes(source, em.State((em.Run(run.mixture),), plan))
         assert further.runs[0].objectives[-1] - run.objectives[-1] < 1e-6, where
         same += abs(run.log_likelihoods[-1] / case["log_likelihood"] - 1) < 1e-6

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix.acceleration import NOTHING, Memory, Trial, proposed, remaining_gain, shortened
-from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.acceleration import extrapolated, remaining_gain
+from gaussmix.mixture import Mixture, m_step
 from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics
@@ -25,9 +25,6 @@ from gaussmix.statistics import Statistics
 CONVERGED = "converged"
 MAX_ITER = "max_iter"
 COLLAPSED = "collapsed"
-
-# Nats per row: a plain step that gains more needs no acceleration.
-QUICK = 1e-2
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,8 @@ class Plan:
         Hold π_k = 1/K.
     n_threads : int
         Threads of a fold; no result depends on it.
-    memory : int
-        Passes that the acceleration remembers; 0 is plain EM.
+    accelerated : bool
+        Whether to take longer steps than plain EM, see `gaussmix.acceleration`.
     """
 
     prior: Prior
@@ -54,7 +51,7 @@ class Plan:
     max_iter: int = 100
     equal_weights: bool = False
     n_threads: int = 1
-    memory: int = 6
+    accelerated: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,14 @@ class Run:
         Why it ended: "converged", "max_iter", "collapsed"; empty while it lives.
     n_iter : int
         M-steps so far, those that were taken back included.
-    used, folded : Statistics or None
-        What the candidate was made of, and what the pass at `mixture` gave.
+    used : Statistics or None
+        What the candidate was made of; None for a first one.
+    made_of, folded : Statistics or None
+        What `mixture` was made of, and what the pass at it gave.
     gains : tuple of float
         Gains of the last plain EM steps in a row.
-    memory : Memory
-        What the acceleration knows.
-    trial : Trial or None
-        The proposal that made the candidate; None after a plain M-step.
+    trial : bool
+        Whether the candidate was made of extrapolated statistics.
     """
 
     candidate: Mixture | None
@@ -90,10 +87,10 @@ class Run:
     reason: str = ""
     n_iter: int = 0
     used: Statistics | None = None
+    made_of: Statistics | None = None
     folded: Statistics | None = None
     gains: tuple[float, ...] = ()
-    memory: Memory = NOTHING
-    trial: Trial | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,30 +212,35 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     _, whitening, log_root = mixture.prepared
     objective = statistics.log_likelihood + plan.prior.log_density(mixture.means, whitening, log_root)
     gain = objective - run.objectives[-1] if run.objectives else math.inf
-    if run.trial is not None and not gain > 0:
-        return _retreat(run, gain, plan)
+    if run.trial and not gain > 0:
+        return _next(run, None, plan)
     if not math.isfinite(objective):
         return _with(run, candidate=None, reason=COLLAPSED)
-    memory = run.memory
-    if plan.memory and run.used is not None:
-        memory = memory.extended(run.used, statistics, mixture, plan.memory)
+    before = run
     run = _with(
         run,
         mixture=mixture,
         log_likelihoods=(*run.log_likelihoods, statistics.log_likelihood),
         objectives=(*run.objectives, objective),
+        made_of=run.used,
         folded=statistics,
         # The first pass gains nothing: there is no objective before it.
-        gains=(*run.gains, gain)[-2:] if run.trial is None and run.objectives else (),
-        memory=memory,
+        gains=(*run.gains, gain)[-2:] if run.objectives and not run.trial else (),
     )
     if _converged(run, plan, statistics.weight):
         return _with(run, candidate=None, reason=CONVERGED)
     # A plain step when the last one gained so little that two of them may tell that this is the end.
     small = max(0.1 * plan.tol * statistics.weight, _rounding(run))
     testing = gain < small and len(run.gains) < 2
-    trial = None if testing or gain > QUICK * statistics.weight else memory.proposal(statistics.weight)
-    return _next(run, trial, plan)
+    return _next(run, _longer(before, run) if plan.accelerated and not testing else None, plan)
+
+
+def _longer(before: Run, run: Run) -> Statistics | None:
+    """What the last two passes propose in place of EM's own step."""
+    if before.made_of is None or before.folded is None or run.made_of is None:
+        return None
+    assert run.folded is not None and run.mixture is not None
+    return extrapolated((before.made_of, before.folded), (run.made_of, run.folded), run.mixture)
 
 
 def _converged(run: Run, plan: Plan, weight: float) -> bool:
@@ -255,27 +257,13 @@ def _rounding(run: Run) -> float:
     return 4 * 2.0**-52 * abs(run.objectives[-1])
 
 
-def _retreat(run: Run, gain: float, plan: Plan) -> Run:
-    """A proposal did not raise the objective: once more and shorter, then plain EM without memory."""
-    assert run.trial is not None
-    if run.trial.length == 1.0:
-        return _next(run, shortened(run.trial, gain), plan)
-    return _next(_with(run, memory=NOTHING), None, plan)
-
-
-def _next(run: Run, trial: Trial | None, plan: Plan) -> Run:
-    """The run with its next candidate: of the trial's statistics if they have an M-step, otherwise of plain EM."""
+def _next(run: Run, longer: Statistics | None, plan: Plan) -> Run:
+    """The run with its next candidate: of ``longer`` if these statistics have an M-step, otherwise of EM's own."""
     if run.n_iter >= plan.max_iter:
-        return _with(run, candidate=None, trial=None, reason=MAX_ITER)
+        return _with(run, candidate=None, trial=False, reason=MAX_ITER)
     assert run.folded is not None and run.mixture is not None
-    if trial is not None:
-        statistics = proposed(trial, run.folded)
-        candidate = (
-            None if statistics is None else m_step(statistics, run.mixture, plan.prior, plan.equal_weights)
-        )
+    for used in (run.folded,) if longer is None else (longer, run.folded):
+        candidate = m_step(used, run.mixture, plan.prior, plan.equal_weights)
         if isinstance(candidate, Mixture):
-            return _with(run, candidate=candidate, used=statistics, trial=trial, n_iter=run.n_iter + 1)
-    candidate = m_step(run.folded, run.mixture, plan.prior, plan.equal_weights)
-    if isinstance(candidate, Collapse):
-        return _with(run, candidate=None, trial=None, reason=COLLAPSED)
-    return _with(run, candidate=candidate, used=run.folded, trial=None, n_iter=run.n_iter + 1)
+            return _with(run, candidate=candidate, used=used, trial=used is longer, n_iter=run.n_iter + 1)
+    return _with(run, candidate=None, trial=False, reason=COLLAPSED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gaussmix import _kernel
 from gaussmix.errors import ParameterError
 from gaussmix.reference import Evaluation, Prepared, Sums
+from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
 
@@ -106,6 +107,22 @@ def scatter(origin: Array, mass: Array, first: Array, second: Array) -> tuple[Ar
     means, about = np.empty(origin.shape), np.empty(second.shape)
     _kernel.scatter(origin, mass, first, second, means, about)
     return means, about
+
+
+def coordinates(
+    several: Sequence[Statistics], means: Array, whitening: Array, masses: Array
+) -> tuple[Array, int]:
+    """Statistics as vectors, one a row, and how many entries of a row are theirs.
+
+    These are noise mass, mass, first and second about ``means``. Behind them are noise mass / √N, mass / √N_k and
+    W_k first / √N_k, which compare them: N_k are the given ``masses``, N their sum.
+    """
+    length = 1 + masses.size + means.size
+    vectors = np.empty((len(several), 2 * length + whitening.size))
+    for s, vector in zip(several, vectors, strict=True):
+        sums = (s.origin, s.mass, s.first, s.second, s.noise_mass)
+        _kernel.coordinates(*sums, means, masses, whitening, vector)
+    return vectors, length + whitening.size
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

@@ -145,7 +145,7 @@ class Sweep:
     def _brief(self, runs: list[Run], cell: Cell, n_steps: int) -> list[Run]:
         """The runs after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
-        runs = self._run(runs, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), memory=0))
+        runs = self._run(runs, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False))
         return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
 
     def _run(self, runs: list[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:

@@ -1,0 +1,75 @@
+// Statistics as an M-step and the acceleration want them; batched over components. See gaussmix/statistics.py.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace gaussmix {
+
+// Sums about an origin o: mass n (K), first d (K, D), second S (K, D), (1, D, D) or (K, D, D).
+struct Moments {
+    std::int64_t K, D, slices;
+    bool diagonal;
+    const double *origin, *mass, *first, *second;
+
+    std::int64_t size() const { return slices * D * (diagonal ? 1 : D); }
+    // Row i of component k's second moments, of which only the i-th entry exists when they are diagonal.
+    std::int64_t row(std::int64_t k, std::int64_t i) const { return diagonal ? k * D : ((slices < K ? 0 : k) * D + i) * D; }
+};
+
+// Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them; a diagonal never below zero.
+inline void scatter(const Moments& m, double* means, double* about) {
+    std::copy(m.second, m.second + m.size(), about);
+    for (std::int64_t k = 0; k < m.K; ++k) {
+        const double n = std::max(m.mass[k], 1e-300);  // with less, first and second are zero beside it
+        double* const step = means + k * m.D;
+        for (std::int64_t i = 0; i < m.D; ++i) step[i] = m.first[k * m.D + i] / n;
+        for (std::int64_t i = 0; i < m.D; ++i) {
+            double* const row = about + m.row(k, i);
+            if (m.diagonal) row[i] = std::max(row[i] - n * (step[i] * step[i]), 0.0);
+            else for (std::int64_t j = 0; j < m.D; ++j) row[j] -= n * (step[i] * step[j]);
+        }
+        for (std::int64_t i = 0; i < m.D; ++i) step[i] += m.origin[k * m.D + i];
+    }
+}
+
+// The same sums about another origin, o + t, as one vector: mass, d' = d - n t, S' = S - t d^T - d' t^T.
+inline void recentre(const Moments& m, const double* origin, double* packed) {
+    double* const first = packed + m.K;
+    double* const second = first + m.K * m.D;
+    std::copy(m.mass, m.mass + m.K, packed);
+    std::copy(m.first, m.first + m.K * m.D, first);
+    std::copy(m.second, m.second + m.size(), second);
+    if (origin == m.origin) return;
+    for (std::int64_t k = 0; k < m.K; ++k) {
+        const double *const from = m.origin + k * m.D, *const to = origin + k * m.D, *const d = m.first + k * m.D;
+        double* const moved = first + k * m.D;
+        for (std::int64_t i = 0; i < m.D; ++i) moved[i] -= m.mass[k] * (to[i] - from[i]);
+        for (std::int64_t i = 0; i < m.D; ++i) {
+            double* const row = second + m.row(k, i);
+            const double t = to[i] - from[i];
+            if (m.diagonal) row[i] -= t * (d[i] + moved[i]);
+            else  // symmetric to the last bit: half of t (d + d')^T and half of its transpose
+                for (std::int64_t j = 0; j < m.D; ++j)
+                    row[j] -= 0.5 * (t * (d[j] + moved[j]) + (d[i] + moved[i]) * (to[j] - from[j]));
+        }
+    }
+}
+
+// Masses and first moments in coordinates in which the complete-data information is the identity: n / sqrt(N_k) and
+// W_k d / sqrt(N_k), of packed sums, with N_k the masses and W_k the whitening, (K, D) or matrices, of a mixture.
+inline void whiten_first(const Moments& m, const double* packed, const double* masses, const double* roots, double* white) {
+    for (std::int64_t k = 0; k < m.K; ++k) {
+        const double unit = 1 / std::sqrt(std::max(masses[k], 1e-300));
+        const double* const d = packed + m.K + k * m.D;
+        white[k] = packed[k] * unit;
+        for (std::int64_t i = 0; i < m.D; ++i) {
+            const double* const row = roots + m.row(k, i);
+            double sum = 0;
+            for (std::int64_t j = m.diagonal ? i : 0; j <= i; ++j) sum += row[j] * d[j];
+            white[m.K + k * m.D + i] = sum * unit;
+        }
+    }
+}
+
+}  // namespace gaussmix
