@@ -210,8 +210,8 @@ def test_one_small_gain_is_no_end():
 
 
 def test_acceleration_reaches_the_same_top_in_fewer_passes():
-    fewer = 0
-    for seed in range(6):
+    passes = np.zeros(2)
+    for seed in range(12):
         source = ArraySource(overlapping(seed, n_rows=400))
         prior = start.data_prior(source, 3, 1e-6)
         near = np.eye(3)[np.argmin(np.abs(source.rows[:, :1] - [-2, 0, 2]), axis=1)]
@@ -227,8 +227,9 @@ def test_acceleration_reaches_the_same_top_in_fewer_passes():
         assert plain.reason == quick.reason == "converged"
         # Another top is allowed, were it lower it would be a loss; here all agree.
         assert quick.objectives[-1] >= plain.objectives[-1] - 1e-5
-        fewer += quick.n_iter < plain.n_iter / 2
-    assert fewer >= 5
+        assert quick.n_iter < plain.n_iter
+        passes += plain.n_iter, quick.n_iter
+    assert passes[1] < 0.4 * passes[0]
 
 
 # ---- states ------------------------------------------------------------------------------------------------

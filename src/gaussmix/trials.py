@@ -59,7 +59,7 @@ class Trials:
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
         """So many steps of plain EM, which costs less than the acceleration where few are made; the highest first."""
-        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=0.0, memory=0))
+        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=0.0, accelerated=False))
         return sorted(runs, key=lambda run: run.log_likelihoods[-1], reverse=True)
 
     def _ended(self, starts: list[Mixture], plan: Plan) -> list[Run]:
