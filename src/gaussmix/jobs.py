@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,6 +215,9 @@ def _in_thread(work: Callable[[], T]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
+    # The system may hand an interrupt to any thread, and only this one acts on it: so it looks up now and then.
+    while not future.done():
+        wait([future], timeout=0.1)
     return future.result()
 
 
