@@ -116,7 +116,14 @@ def draw_roofline(numbers: dict[str, Any]) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     handles += [Line2D([], [], linestyle="none", marker="o", color=SOFT, markerfacecolor="white")]
     labels += ["hollow: diagonal covariances"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=5 if len(dtypes) > 1 else 2,
+        frameon=False,
+        fontsize=8.5,
+    )
     return figure
 
 
