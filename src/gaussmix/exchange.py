@@ -37,9 +37,8 @@ LEFT_OUT_STEPS = 8
 SPLIT_STEPS = (4, 16)
 # Attempts, each with other random directions, before the solution counts as the best.
 ATTEMPTS = 3
-# The race: (pairs, M-steps) of its rounds, and the tolerance of the last, in nats per row.
+# The race: (pairs, M-steps) of its rounds.
 RACE = ((8, 10), (2, 25), (1, 100))
-FINE = 1e-5
 # A success gains more than this, in nats per row; a loser of the second round may still be this much behind.
 SUCCESS = 1e-5
 SLACK = 3e-3
@@ -74,7 +73,7 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
 def _raced(trials: Trials, starts: list[Mixture], best: Run) -> Run | None:
     """The winner, if it is better than ``best``."""
     for lanes, steps in RACE:
-        runs = trials.em(starts[:lanes], steps, FINE)
+        runs = trials.em(starts[:lanes], steps)
         if not runs or not trials.better(runs[0], best, -SLACK):
             return None
         starts = [run.mixture for run in runs if run.mixture is not None]

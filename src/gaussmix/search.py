@@ -44,8 +44,7 @@ CLIMB = 40
 SHARED_SETTLE = 60
 JOINT_SETTLE = 10
 PART = 0.3
-# Nats per row: tolerance of trial runs, and solutions that are the same.
-FINE = 1e-5
+# Nats per row: solutions that are no farther apart are the same.
 SAME = 1e-4
 EXCHANGES = 12
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
@@ -79,7 +78,7 @@ def _best(trials: Trials) -> Run | None:
     starts = [
         each for each in (_doubled(trials), _doubled_with_shared_covariance(trials)) if each is not None
     ]
-    runs = trials.em(starts, CLIMB, FINE)
+    runs = trials.em(starts, CLIMB)
     if len(runs) == 2 and not trials.better(runs[1], runs[0], -SAME):
         runs = _with_union(trials, runs)
     best = runs[0] if runs else None
@@ -94,7 +93,7 @@ def _best(trials: Trials) -> Run | None:
 def _doubled(trials: Trials) -> Mixture | None:
     """2K components of the family's own kind, from k-means, merged to K."""
     some = trials.thinned(START_ROWS)
-    runs = some.em([some.seeded(some.shaped(2 * trials.blank.n_components), SEED_ROWS)], SETTLE, FINE)
+    runs = some.em([some.seeded(some.shaped(2 * trials.blank.n_components), SEED_ROWS)], SETTLE)
     return _merged(some, runs[0]) if runs else None
 
 
@@ -105,9 +104,7 @@ def _doubled_with_shared_covariance(trials: Trials) -> Mixture | None:
     shared = some.on(
         some.sample.rows, some.sample.weights, SHARED.get(structure.name, trials.blank.family.name)
     )
-    runs = shared.em(
-        [shared.seeded(shared.shaped(2 * trials.blank.n_components), SEED_ROWS)], SHARED_SETTLE, FINE
-    )
+    runs = shared.em([shared.seeded(shared.shaped(2 * trials.blank.n_components), SEED_ROWS)], SHARED_SETTLE)
     if not runs:
         return None
     own = some.mixture(shared.parts(runs[0]))
@@ -120,9 +117,9 @@ def _with_union(trials: Trials, runs: list[Run]) -> list[Run]:
     both = [trials.parts(run) for run in runs[:2]]
     halved = [Parts(mass / 2, means, scatter / 2) for mass, means, scatter in both]
     union = trials.mixture(halved[0].joined(halved[1]))
-    joint = [] if union is None else trials.em([union], JOINT_SETTLE, FINE)
+    joint = [] if union is None else trials.em([union], JOINT_SETTLE)
     merged = _merged(trials, joint[0]) if joint else None
-    climbed = [] if merged is None else trials.em([merged], CLIMB, FINE)
+    climbed = [] if merged is None else trials.em([merged], CLIMB)
     return sorted([*climbed, *runs], key=trials.rank, reverse=True)
 
 

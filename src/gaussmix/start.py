@@ -177,12 +177,11 @@ def from_means(source: Source, means: Array, blank: Mixture, prior: Prior, equal
     block = source.sample(max(SEED_ROWS, 40 * len(means)), np.random.default_rng(0))
     scale = np.sqrt(prior.variances)
     points = (block.rows - means[0]) / scale
-    gamma = np.eye(len(means))[nearest_labels(points, (means - means[0]) / scale)]
+    labels = nearest_labels(points, (means - means[0]) / scale)
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
-    if blank.has_noise:
-        gamma = with_noise(gamma, noisy_rows(points, weights, blank, prior, np.random.default_rng(0)))
+    labels[noisy_rows(points, weights, blank, prior, np.random.default_rng(0))] = -1
     sampled = prior.thinned(float(weights.sum()) / source.weight, at_least=float(weights.mean()))
-    return _checked(m_step(_statistics([(block, gamma)], blank), blank, sampled, equal_weights))
+    return _checked(m_step(_classes(block, labels, blank), blank, sampled, equal_weights))
 
 
 def blank_mixture(n_components: int, covariance_type: str, prior: Prior, **fields: Any) -> Mixture:

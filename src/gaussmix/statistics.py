@@ -90,22 +90,6 @@ class Statistics:
             )
         return replace(self, origin=origin, first=first, second=second)
 
-    def grouped(self, groups: NDArray[np.int64]) -> Statistics:
-        """Components added up: component k becomes part of component ``groups[k]`` of as many as there are groups."""
-        n_groups = int(groups.max()) + 1
-        total = np.bincount(groups, self.mass, n_groups).astype(np.float64)
-        centre = np.zeros((n_groups, self.origin.shape[1]))
-        np.add.at(centre, groups, self.mass[:, None] * self.scatter()[0])
-        centre /= np.where(total > 0, total, 1.0)[:, None]
-        moved = self.recentred(centre[groups])
-        first = np.zeros_like(centre)
-        np.add.at(first, groups, moved.first)
-        second = moved.second
-        if len(second) == len(groups):
-            second = np.zeros((n_groups, *moved.second.shape[1:]))
-            np.add.at(second, groups, moved.second)
-        return replace(self, origin=centre, mass=total, first=first, second=second)
-
     def scatter(self) -> tuple[Array, Array]:
         """Means μ_k, eq. (7), (K, D) and scatter Σ_n w_n γ(z_nk)(x_n − μ_k)(x_n − μ_k)ᵀ, in the shape of `second`.
 

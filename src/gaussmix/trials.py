@@ -22,6 +22,9 @@ from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
 
+# Converged, among trial runs, in nats per row.
+FINE = 1e-5
+
 
 class Parts(NamedTuple):
     """Components one by one: mass n_k (M,), means (M, D), scatter n_k Σ_k (M, D, D); axis-parallel: (M, D)."""
@@ -52,7 +55,7 @@ class Trials:
     blank: Mixture
     rng: np.random.Generator
 
-    def em(self, starts: list[Mixture], passes: int, tol: float) -> list[Run]:
+    def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
         """The starts in a batch through the loop, ``passes`` M-steps at most; the best first, see `rank`."""
         runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=tol))
         return sorted(runs, key=self.rank, reverse=True)
