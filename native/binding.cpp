@@ -63,11 +63,11 @@ Rows view(const AnyRows& x) {
 struct Problem {
     Rows rows;
     std::int64_t K, D, slices;
-    bool diagonal, single;
+    bool diagonal, single, may_prune;
 
     Problem(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
             const In& whitening, bool compute_single, const std::optional<InOrder>& order)
-        : rows(view(x)), single(compute_single) {
+        : rows(view(x)), single(compute_single), may_prune(order.has_value()) {
         require(means.ndim() == 2 && log_weights.ndim() == 1, "means must be (K, D) and log_weights (K,)");
         K = std::int64_t(means.shape(0)), D = std::int64_t(means.shape(1));
         diagonal = whitening.ndim() == 2;
@@ -79,46 +79,54 @@ struct Problem {
         for (std::size_t i = 1; i < whitening.ndim(); ++i)
             require(std::int64_t(whitening.shape(i)) == D, "whitening must be (K, D), (1, D, D) or (K, D, D)");
         require(!weights || (weights->ndim() == 1 && weights->shape(0) == x.shape(0)), "row weights must be (N,)");
-        require(!order || order->shape(0) == x.shape(0), "order must be (N,)");
+        require(!order || order->size() == 0 || order->shape(0) == x.shape(0), "order must be (N,), or empty");
         rows.weights = weights ? weights->data() : nullptr;
-        rows.order = order ? order->data() : nullptr;
+        rows.order = order && order->size() > 0 ? order->data() : nullptr;
         require(rows.single || !single, "float64 rows are computed in float64");
     }
 };
 
-// A pass, pruned where the rows come with an order and it pays; false if it was interrupted.
+enum class Outcome { finished, interrupted, wants_order };
+
+// A pass, pruned where the rows may come in an order and it pays.
 template <class Real>
-bool pass(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise, int n_threads,
-          Sums* sums, const Outputs* outputs, const std::function<bool()>& interrupted) {
+Outcome pass(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise, int n_threads,
+             Sums* sums, const Outputs* outputs, const std::function<bool()>& interrupted) {
     const Level& level = chosen();
     const Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(), whitening.data(),
                                   log_noise);
-    if (sums && p.rows.order) {
+    auto outcome = [](bool finished) { return finished ? Outcome::finished : Outcome::interrupted; };
+    if (p.may_prune) {
         Pruning pruning(prepared.components, level, p.single, p.rows, log_weights.data(), means.data(), whitening.data());
-        if (pruning.pays(p.rows)) return pruning.run(p.rows, n_threads, *sums, interrupted);
+        if (pruning.pays(p.rows)) {
+            if (!p.rows.order) return Outcome::wants_order;
+            return outcome(pruning.run(p.rows, n_threads, *sums, interrupted));
+        }
     }
     Rows rows = p.rows;
     rows.order = nullptr;
-    return run(level, rows, prepared.components, p.single, n_threads, sums, outputs, interrupted);
+    return outcome(run(level, rows, prepared.components, p.single, n_threads, sums, outputs, interrupted));
 }
 
-// Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised.
-void compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
+// Runs a pass without the GIL; on Ctrl-C stops it and raises what Python's signal handler raised. False if the pass
+// wants an order of the rows first.
+bool compute(const Problem& p, const In& log_weights, const In& means, const In& whitening, double log_noise,
              int n_threads, Sums* sums, const Outputs* outputs) {
     const auto interrupted = [] {
         nb::gil_scoped_acquire acquire;
         return PyErr_CheckSignals() != 0;
     };
-    bool finished;
+    Outcome outcome;
     {
         nb::gil_scoped_release release;
-        finished = (p.single ? pass<float> : pass<double>)(p, log_weights, means, whitening, log_noise, n_threads, sums,
-                                                           outputs, interrupted);
+        outcome = (p.single ? pass<float> : pass<double>)(p, log_weights, means, whitening, log_noise, n_threads, sums,
+                                                          outputs, interrupted);
     }
-    if (!finished) throw nb::python_error();
+    if (outcome == Outcome::interrupted) throw nb::python_error();
+    return outcome == Outcome::finished;
 }
 
-std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
+std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
                                         const In& means, const In& whitening, double log_noise, int n_threads,
                                         bool single, const Out& mass, const Out& first, const Out& second,
                                         const std::optional<InOrder>& order) {
@@ -126,13 +134,13 @@ std::tuple<double, double, double> fold(const AnyRows& x, const std::optional<In
     require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
                 second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
     Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr};
-    compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
+    if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
             for (std::int64_t i = 0; i < p.D; ++i)
                 for (std::int64_t j = 0; j < i; ++j)
                     sums.second[(k * p.D + j) * p.D + i] = sums.second[(k * p.D + i) * p.D + j];
-    return {sums.noise, sums.weight, sums.log_likelihood};
+    return std::tuple{sums.noise, sums.weight, sums.log_likelihood};
 }
 
 void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
@@ -245,7 +253,8 @@ NB_MODULE(_kernel, m) {
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
           nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("order").none().noconvert(),
-          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L.");
+          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L. With an "
+          "order the pass may leave out components; where it would and the order is empty, it returns None at once.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),

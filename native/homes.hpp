@@ -5,7 +5,9 @@
 // mass that its weight lets expect. Where it got less than a tenth of that, or less than one row, the pass is repeated
 // with this component kept everywhere, as one is from the beginning that expects less than two rows.
 #pragma once
+#include <memory>
 #include <numeric>
+#include <queue>
 
 #include "driver.hpp"
 #include "order.hpp"
@@ -20,9 +22,11 @@ class Pruning {
     const bool single;
     const double weight;  // of all rows
     std::int64_t size;    // of a triangle
-    std::vector<std::int32_t> sequence, home, by_home;
+    std::vector<std::int32_t> sequence, by_home;
+    std::unique_ptr<std::int32_t[]> home;
+    std::unique_ptr<float[]> distance;
     std::vector<double> origin, drop;
-    std::vector<float> means, roots, factors, factor_norm, mean_size, rounding, stretch, own, centres, unit, distance;
+    std::vector<float> means, roots, factors, factor_norm, mean_size, rounding, stretch, own, centres, unit;
     std::vector<std::int64_t> begin;
     const double* log_weights;
     Homes homes{};
@@ -136,9 +140,10 @@ public:
             const double* given_means, const double* given_roots)
         : c(components), level(level), single(single),
           weight(rows.weights ? std::accumulate(rows.weights, rows.weights + rows.count, 0.0) : double(rows.count)),
-          size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(rows.count), origin(c.D), drop(c.K),
+          size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(std::make_unique_for_overwrite<std::int32_t[]>(rows.count)),
+          distance(std::make_unique_for_overwrite<float[]>(rows.count)), origin(c.D), drop(c.K),
           means(c.K * c.D), roots((c.shared ? 1 : c.K) * size), factors(roots.size()), factor_norm(c.K), mean_size(c.K),
-          rounding(c.K), stretch(c.K), own(c.K), unit(c.D), distance(rows.count), begin(c.K + 1), log_weights(log_weights) {
+          rounding(c.K), stretch(c.K), own(c.K), unit(c.D), begin(c.K + 1), log_weights(log_weights) {
         homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
         homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 2, 16));
         centres.resize(c.D * homes.cells);
@@ -149,7 +154,7 @@ public:
         homes.roots = roots.data(), homes.factors = factors.data(), homes.factor_norm = factor_norm.data();
         homes.size = mean_size.data(), homes.rounding = rounding.data(), homes.stretch = stretch.data();
         homes.drop = drop.data(), homes.own = own.data(), homes.centres = centres.data(), homes.unit = unit.data();
-        homes.home = home.data(), homes.distance = distance.data(), homes.begin = begin.data();
+        homes.home = home.get(), homes.distance = distance.get(), homes.begin = begin.data();
     }
 
     // Operations of a vector of rows on a component; and, roughly as measured, of a row on all: dense, and pruned with so
@@ -160,19 +165,13 @@ public:
         return (c.shared ? 2 * double(c.D) + 20 : 1.5 * unit_cost() + 15) * double(c.K) / vector_rows();
     }
     double cost(double vectors, double count) const {
-        const double scan = 1.75 * double(c.K) * double(c.K) / (2 * level.lanes);
-        return (vectors + scan / count) * unit_cost() + 250 + 15 * double(c.D);
+        const double scan = double(c.K) * double(c.K) / (2 * level.lanes);
+        return 1.75 * (vectors + scan / count) * unit_cost() + 400 + 30 * double(c.D);
     }
 
     // Whether it is worth it: the work for some tiles of rows, as a share of the dense pass's.
     bool pays(const Rows& rows) {
-        constexpr std::int64_t tile = 32;
-        const std::int64_t probes = std::clamp<std::int64_t>(rows.count / (800 * tile), 1, 32);
-        std::vector<std::int32_t> some;
-        for (std::int64_t i = 0; i < probes; ++i) {
-            const std::int32_t* first = rows.order + i * (rows.count / tile) / probes * tile;
-            some.insert(some.end(), first, first + tile);
-        }
+        const std::vector<std::int32_t> some = compact_tiles(rows);
         Rows sample = rows;
         sample.order = some.data();
         const Watch always_on{[](void*) { return true; }, nullptr};
@@ -196,6 +195,36 @@ public:
     }
 
 private:
+    // Rows, `tile` by `tile` near each other, from all over the data: some rows of a sample, each with its nearest there.
+    // They need no order of all rows, which would cost more than the passes that it cannot make faster.
+    std::vector<std::int32_t> compact_tiles(const Rows& rows) const {
+        constexpr std::int64_t tile = 32;
+        const std::int64_t tiles = std::clamp<std::int64_t>(rows.count / (800 * tile), 4, 32);
+        const std::int64_t sample = std::min(rows.count, std::max<std::int64_t>(2048, 2 * tile * c.K));
+        const Standardised points(rows, c.D);
+        using Neighbour = std::pair<float, std::int32_t>;  // how far, the row
+        std::vector<std::priority_queue<Neighbour>> nearest(tiles);
+        std::vector<float> first(tiles * points.width), point(points.width);
+        for (std::int64_t i = 0; i < tiles; ++i)
+            points.fill((2 * i + 1) * sample / (2 * tiles) * rows.count / sample, &first[i * points.width]);
+        for (std::int64_t s = 0; s < sample; ++s) {
+            const std::int64_t row = s * rows.count / sample;
+            points.fill(row, point.data());
+            for (std::int64_t i = 0; i < tiles; ++i) {
+                const Neighbour found{apart(&first[i * points.width], point.data(), points.width), std::int32_t(row)};
+                if (std::int64_t(nearest[i].size()) == tile) {
+                    if (!(found < nearest[i].top())) continue;
+                    nearest[i].pop();
+                }
+                nearest[i].push(found);
+            }
+        }
+        std::vector<std::int32_t> some;
+        for (auto& each : nearest)
+            for (; !each.empty(); each.pop()) some.push_back(each.top().second);
+        return some;
+    }
+
     bool settle(const Rows& rows, int n_threads, const std::function<bool()>& interrupted) {
         const std::int64_t per_chunk = std::max<std::int64_t>(1024, (rows.count / 64 + 63) / 64 * 64);
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;

@@ -7,102 +7,153 @@
 #include <cstdint>
 #include <cstring>
 #include <future>
-#include <utility>
+#include <numeric>
 #include <vector>
 
 #include "problem.hpp"
 
 namespace gaussmix {
 
-struct SpatialOrder {
+// Rows as points of float32: (x - mean) / deviation of each feature, so that neither units nor places of features
+// matter, and filled up with zeros to vectors of four.
+class Standardised {
+    static constexpr float largest = 1e6f;  // rows farther out lie here: squares stay in range
     const Rows& rows;
-    std::int64_t D, leaf;
-    std::vector<double> unit;  // (D) one over the feature's spread, so that units of features do not matter
-    std::int32_t* order;
+    const std::int64_t D;
+    std::vector<double> mean, unit;  // (D) over at most 1024 rows; 1 / deviation, or 0
 
+    template <class From>
     double value(std::int64_t row, std::int64_t j) const {
-        const char* from = rows.data + row * rows.row_step + j * rows.column_step;
-        if (rows.single) {
-            float single;
-            std::memcpy(&single, from, sizeof single);
-            return single;
-        }
-        double number;
-        std::memcpy(&number, from, sizeof number);
+        From number;
+        std::memcpy(&number, rows.data + row * rows.row_step + j * rows.column_step, sizeof number);
         return number;
     }
-
-    using Point = std::vector<double>;
-
-    Point point(std::int64_t i) const {
-        Point p(D);
-        for (std::int64_t j = 0; j < D; ++j) p[j] = value(order[i], j) * unit[j];
-        return p;
+    double value(std::int64_t row, std::int64_t j) const {
+        return rows.single ? value<float>(row, j) : value<double>(row, j);
     }
-    static double apart(const Point& a, const Point& b) {
-        double squared = 0;
-        for (std::size_t j = 0; j < a.size(); ++j) squared += (a[j] - b[j]) * (a[j] - b[j]);
-        return squared;
-    }
-
-    // Centres of two clusters among at most 256 rows of [begin, end): far apart to begin with, then k-means.
-    std::pair<Point, Point> two_centres(std::int64_t begin, std::int64_t end) const {
-        std::vector<Point> some;
-        const std::int64_t step = std::max<std::int64_t>(1, (end - begin) / 256);
-        for (std::int64_t i = begin; i < end; i += step) some.push_back(point(i));
-        auto farthest = [&](const Point& from) {
-            return *std::max_element(some.begin(), some.end(), [&](const Point& a, const Point& b) {
-                return apart(a, from) < apart(b, from);
-            });
-        };
-        Point first = farthest(some[0]), second = farthest(first);
-        for (int round = 0; round < 6; ++round) {
-            Point sums[2] = {Point(D), Point(D)};
-            double counts[2] = {0, 0};
-            for (const Point& p : some) {
-                const int side = apart(p, second) < apart(p, first);
-                counts[side] += 1;
-                for (std::int64_t j = 0; j < D; ++j) sums[side][j] += p[j];
-            }
-            if (counts[0] == 0 || counts[1] == 0) break;
-            for (std::int64_t j = 0; j < D; ++j) first[j] = sums[0][j] / counts[0], second[j] = sums[1][j] / counts[1];
-        }
-        return {first, second};
-    }
-
-    // Cuts [begin, end) between its two clusters, at a multiple of `leaf`, until leaves are left.
-    void arrange(std::int64_t begin, std::int64_t end, int threads) const {
-        if (end - begin <= leaf) return;
-        struct Key {
-            double value;
-            std::int32_t row;
-            bool operator<(const Key& other) const {
-                return value != other.value ? value < other.value : row < other.row;
-            }
-        };
-        const auto [first, second] = two_centres(begin, end);
-        Point normal(D);
-        double threshold = 0;
+    template <class From>
+    void fill_from(std::int64_t row, float* point) const {
         for (std::int64_t j = 0; j < D; ++j) {
-            normal[j] = (second[j] - first[j]) * unit[j];
-            threshold += (second[j] - first[j]) * (second[j] + first[j]) / 2;
+            const float standard = float((value<From>(row, j) - mean[j]) * unit[j]);
+            point[j] = std::min(std::max(standard, -largest), largest);
         }
-        std::int64_t middle;
-        {
-            std::vector<Key> keys(end - begin);
-            std::int64_t natural = 0;
-            for (std::int64_t i = begin; i < end; ++i) {
-                double along = 0;
-                for (std::int64_t j = 0; j < D; ++j) along += value(order[i], j) * normal[j];
-                keys[i - begin] = {along, order[i]};
-                natural += along < threshold;
+        std::fill(point + D, point + width, 0.0f);
+    }
+
+public:
+    const std::int64_t width;
+
+    Standardised(const Rows& rows, std::int64_t D) : rows(rows), D(D), mean(D), unit(D), width((D + 3) / 4 * 4) {
+        const std::int64_t step = std::max<std::int64_t>(1, rows.count / 1024);
+        double count = 0;
+        for (std::int64_t i = 0; i < rows.count; i += step) {
+            ++count;
+            for (std::int64_t j = 0; j < D; ++j) {
+                const double from_mean = value(i, j) - mean[j];
+                mean[j] += from_mean / count;
+                unit[j] += from_mean * (value(i, j) - mean[j]);
             }
-            const std::int64_t last = (end - begin - 1) / leaf * leaf;
-            middle = std::clamp((natural + leaf / 2) / leaf * leaf, leaf, last);
-            std::nth_element(keys.begin(), keys.begin() + middle, keys.end());
-            for (std::int64_t i = begin; i < end; ++i) order[i] = keys[i - begin].row;
-            middle += begin;
         }
+        for (double& each : unit) each = each > 0 ? 1 / std::sqrt(each / count) : 0.0;
+    }
+    // The point (width) of a row.
+    void fill(std::int64_t row, float* point) const {
+        if (rows.single) fill_from<float>(row, point);
+        else fill_from<double>(row, point);
+    }
+};
+
+inline float dot(const float* a, const float* b, std::int64_t width) {
+    float part[4] = {};
+    for (std::int64_t j = 0; j < width; j += 4)
+        for (int v = 0; v < 4; ++v) part[v] += a[j + v] * b[j + v];
+    return (part[0] + part[1]) + (part[2] + part[3]);
+}
+
+inline float apart(const float* a, const float* b, std::int64_t width) {
+    float part[4] = {};
+    for (std::int64_t j = 0; j < width; j += 4)
+        for (int v = 0; v < 4; ++v) part[v] += (a[j + v] - b[j + v]) * (a[j + v] - b[j + v]);
+    return (part[0] + part[1]) + (part[2] + part[3]);
+}
+
+class SpatialOrder {
+    static constexpr std::int64_t most_seen = 128;  // points in which clusters are looked for
+    static constexpr std::int64_t kept = 1 << 19;   // numbers of points that a thread keeps while it arranges them
+
+    const Standardised standardised;
+    const std::int64_t leaf, width, few;
+    std::int32_t* order;  // (N)
+
+    struct Plane {
+        std::vector<float> normal;  // (width)
+        float threshold;
+    };
+
+    // Between the centres of two clusters of points (count, width): far apart to begin with, then k-means.
+    Plane between_clusters(const std::vector<float>& points) const {
+        const std::int64_t count = std::int64_t(points.size()) / width;
+        auto farthest = [&](const float* from) {
+            const float *best = from;
+            float most = -1;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const float distance = apart(&points[i * width], from, width);
+                if (distance > most) most = distance, best = &points[i * width];
+            }
+            return std::vector<float>(best, best + width);
+        };
+        std::vector<float> centres[2] = {farthest(points.data())}, sums[2];
+        centres[1] = farthest(centres[0].data());
+        Plane plane{std::vector<float>(width), 0};
+        for (int round = 0;; ++round) {
+            for (std::int64_t j = 0; j < width; ++j) plane.normal[j] = centres[1][j] - centres[0][j];
+            plane.threshold = (dot(plane.normal.data(), centres[0].data(), width) +
+                               dot(plane.normal.data(), centres[1].data(), width)) / 2;
+            if (round == 4) return plane;
+            float counts[2] = {0, 0};
+            for (auto& each : sums) each.assign(width, 0.0f);
+            for (std::int64_t i = 0; i < count; ++i) {
+                const float* point = &points[i * width];
+                const int side = dot(plane.normal.data(), point, width) > plane.threshold;
+                ++counts[side];
+                for (std::int64_t j = 0; j < width; ++j) sums[side][j] += point[j];
+            }
+            if (counts[0] == 0 || counts[1] == 0) return plane;
+            for (int side : {0, 1})
+                for (std::int64_t j = 0; j < width; ++j) centres[side][j] = sums[side][j] / counts[side];
+        }
+    }
+
+    // Cuts [begin, end) of `order` between its two clusters, at a multiple of `leaf`; returns where. `point_of(row)` is
+    // that of a row until it is called again.
+    template <class PointOf>
+    std::int64_t cut(std::int64_t begin, std::int64_t end, PointOf point_of) const {
+        std::vector<float> some;
+        for (std::int64_t i = begin; i < end; i += (end - begin + most_seen - 1) / most_seen) {
+            const float* point = point_of(order[i]);
+            some.insert(some.end(), point, point + width);
+        }
+        const Plane plane = between_clusters(some);
+        std::vector<std::pair<float, std::int32_t>> keys(end - begin);  // how far along the normal, the row
+        std::int64_t natural = 0;
+        for (std::int64_t i = begin; i < end; ++i) {
+            keys[i - begin] = {dot(plane.normal.data(), point_of(order[i]), width), order[i]};
+            natural += keys[i - begin].first < plane.threshold;
+        }
+        const std::int64_t last = (end - begin - 1) / leaf * leaf;
+        const std::int64_t middle = std::clamp((natural + leaf / 2) / leaf * leaf, leaf, last);
+        std::nth_element(keys.begin(), keys.begin() + middle, keys.end());
+        for (std::int64_t i = begin; i < end; ++i) order[i] = keys[i - begin].second;
+        return begin + middle;
+    }
+
+    void arrange(std::int64_t begin, std::int64_t end, int threads) const {
+        if (end - begin <= few) return arrange_few(begin, end);
+        std::vector<float> point(width);
+        const std::int64_t middle = cut(begin, end, [&](std::int32_t row) {
+            standardised.fill(row, point.data());
+            return point.data();
+        });
         if (threads > 1) {
             auto other = std::async(std::launch::async, [=, this] { arrange(begin, middle, threads / 2); });
             arrange(middle, end, threads - threads / 2);
@@ -113,32 +164,35 @@ struct SpatialOrder {
         }
     }
 
-    // Standard deviation of each feature over at most 1024 rows.
-    Point spread() const {
-        Point mean(D), square(D);
-        const std::int64_t step = std::max<std::int64_t>(1, rows.count / 1024);
-        double count = 0;
-        for (std::int64_t i = 0; i < rows.count; i += step) {
-            ++count;
-            for (std::int64_t j = 0; j < D; ++j) {
-                const double from_mean = value(i, j) - mean[j];
-                mean[j] += from_mean / count;
-                square[j] += from_mean * (value(i, j) - mean[j]);
-            }
-        }
-        for (double& each : square) each = std::sqrt(each / count);
-        return square;
+    // The same where all points fit into the cache: `order` holds places among them meanwhile.
+    void arrange_few(std::int64_t begin, std::int64_t end) const {
+        const std::vector<std::int32_t> row(order + begin, order + end);
+        std::vector<float> points(row.size() * width);
+        for (std::size_t i = 0; i < row.size(); ++i) standardised.fill(row[i], &points[i * width]);
+        std::iota(order + begin, order + end, 0);
+        arrange_points(begin, end, points);
+        for (std::int64_t i = begin; i < end; ++i) order[i] = row[order[i]];
+    }
+    void arrange_points(std::int64_t begin, std::int64_t end, const std::vector<float>& points) const {
+        if (end - begin <= leaf) return;
+        const std::int64_t middle = cut(begin, end, [&](std::int32_t place) { return &points[place * width]; });
+        arrange_points(begin, middle, points);
+        arrange_points(middle, end, points);
+    }
+
+public:
+    SpatialOrder(const Rows& rows, std::int64_t D, std::int64_t leaf, int threads, std::int32_t* order)
+        : standardised(rows, D), leaf(leaf), width(standardised.width), few(kept / width), order(order) {
+        std::iota(order, order + rows.count, 0);
+        arrange(0, rows.count, threads);
+        for (std::int64_t begin = 0; begin < rows.count; begin += leaf)
+            std::sort(order + begin, order + std::min(begin + leaf, rows.count));
     }
 };
 
+// Runs of `leaf` rows of the order (N) are compact in space.
 inline void spatial_order(const Rows& rows, std::int64_t D, std::int64_t leaf, int threads, std::int32_t* order) {
-    for (std::int64_t i = 0; i < rows.count; ++i) order[i] = std::int32_t(i);
-    SpatialOrder tree{rows, D, leaf, std::vector<double>(D, 1.0), order};
-    const std::vector<double> wide = tree.spread();
-    for (std::int64_t j = 0; j < D; ++j) tree.unit[j] = wide[j] > 0 ? 1 / wide[j] : 0.0;
-    tree.arrange(0, rows.count, threads);
-    for (std::int64_t begin = 0; begin < rows.count; begin += leaf)
-        std::sort(order + begin, order + std::min(begin + leaf, rows.count));
+    SpatialOrder(rows, D, leaf, threads, order);
 }
 
 }  // namespace gaussmix

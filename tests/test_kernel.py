@@ -556,41 +556,55 @@ def crowd(n_components, spread, n_rows=6000, n_features=5, seed=0, dtype=np.floa
 def test_pruned_pass_equals_the_dense_one(monkeypatch, level, form):
     """To 1e-12 of their scale, with weights and noise, in the same bits for any number of threads."""
     monkeypatch.setenv("GAUSSMIX_SIMD", level)
-    rows, log_weights, means, whitening = crowd(80, 8.0)
+    rows, log_weights, means, whitening = crowd(400, 12.0)
     whitening = {
         "full": whitening,
         "tied": whitening[:1].copy(),
         "diagonal": np.diagonal(whitening, axis1=1, axis2=2).copy(),
     }[form]
     weights = np.random.default_rng(1).uniform(0.5, 2.0, size=len(rows))
-    order = kernel.spatial_order(rows)
-    assert np.array_equal(np.sort(order), np.arange(len(rows)))
+    memo: dict = {}
     dense = kernel.fold(rows, weights, log_weights, means, whitening, -20.0)
-    pruned = kernel.fold(rows, weights, log_weights, means, whitening, -20.0, 1, order)
+    pruned = kernel.fold(rows, weights, log_weights, means, whitening, -20.0, 1, memo)
+    assert np.array_equal(np.sort(memo["order"]), np.arange(len(rows)))
     for got, expected in zip(pruned, dense, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
     for n_threads in (2, 5):
-        again = kernel.fold(rows, weights, log_weights, means, whitening, -20.0, n_threads, order)
+        again = kernel.fold(rows, weights, log_weights, means, whitening, -20.0, n_threads, memo)
         assert all(np.array_equal(a, b) for a, b in zip(again, pruned, strict=True))
 
 
 def test_pruning_only_where_it_pays():
-    """A crowd far apart is visited in another order than the dense pass; one that overlaps is not."""
-    for spread, dense_bits in ((12.0, False), (0.3, True)):
+    """A crowd far apart is visited in an order that is kept; of one that overlaps no order is looked for."""
+    for spread, pays in ((12.0, True), (0.3, False)):
         rows, *parameters = crowd(128, spread, n_rows=40_000)
-        pruned = kernel.fold(rows, None, *parameters, -math.inf, 1, kernel.spatial_order(rows))
+        memo: dict = {}
+        pruned = kernel.fold(rows, None, *parameters, -math.inf, 1, memo)
         dense = kernel.fold(rows, None, *parameters)
-        assert all(np.array_equal(a, b) for a, b in zip(pruned, dense, strict=True)) == dense_bits
+        assert same_bits(pruned, dense) != pays
+        assert ("order" in memo) == pays
+
+
+def test_what_is_known_of_the_rows_decides_nothing():
+    """Whether it pays depends on rows and mixture alone: the same bits with an order that another mixture asked for."""
+    rows, *parameters = crowd(128, 12.0, n_rows=40_000)
+    memo: dict = {}
+    kernel.fold(rows, None, *parameters, -math.inf, 1, memo)
+    for spread in (1.0, 2.0, 3.0, 4.0, 6.0, 12.0):
+        log_weights, means, whitening = parameters
+        others = log_weights, means * (spread / 12.0), whitening
+        fresh, known = (kernel.fold(rows, None, *others, -math.inf, 1, each) for each in ({}, memo))
+        assert same_bits(fresh, known), spread
 
 
 def test_a_component_without_rows_loses_nothing():
     """One whose mass is below one row gets the sums of the dense pass."""
-    rows, log_weights, means, whitening = crowd(80, 8.0)
+    rows, log_weights, means, whitening = crowd(400, 12.0)
     means[0] = means[1] + 12.0
-    order = kernel.spatial_order(rows)
     dense = kernel.fold(rows, None, log_weights, means, whitening)
     assert 0 < dense[0][0] < 1
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, order)
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
+    assert not np.array_equal(pruned[2], dense[2])  # it did prune
     np.testing.assert_allclose(pruned[0], dense[0], rtol=1e-12)
     np.testing.assert_allclose(pruned[1][0], dense[1][0], rtol=1e-11)
 
@@ -604,7 +618,7 @@ def test_a_component_that_loses_its_rows_loses_nothing():
     dense = kernel.fold(rows, None, log_weights, means, whitening)
     assert np.exp(log_weights[0]) * len(rows) > 20
     assert 0 < dense[0][0] < 1
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, kernel.spatial_order(rows))
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
     assert not np.array_equal(pruned[2], dense[2])  # it did prune
     np.testing.assert_allclose(pruned[0], dense[0], rtol=1e-11)
     np.testing.assert_allclose(pruned[2][0], dense[2][0], rtol=1e-9)
@@ -622,7 +636,7 @@ def test_pruning_of_every_width(level, n_features, dtype):
     for roots in (whitening, np.diagonal(whitening, axis1=1, axis2=2).copy()):
         parameters = rows, weights, log_weights, means, roots
         dense = kernel.fold(*parameters)
-        pruned = kernel.fold(*parameters, -math.inf, 2, kernel.spatial_order(rows))
+        pruned = kernel.fold(*parameters, -math.inf, 2, {})
         for got, expected in zip(pruned, dense, strict=True):
             np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
@@ -633,16 +647,18 @@ def test_pruning_far_from_zero_and_in_any_unit(shift, scale):
     rows, log_weights, means, whitening = crowd(200, 12.0, 8000)
     rows, means, whitening = (rows + shift) * scale, (means + shift) * scale, whitening / scale
     dense = kernel.fold(rows, None, log_weights, means, whitening)
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, kernel.spatial_order(rows))
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
     assert not np.array_equal(pruned[2], dense[2])  # it did prune
     for got, expected in zip(pruned, dense, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
 
 def test_pruning_of_float32_rows():
-    rows, *parameters = crowd(80, 8.0, dtype=np.float32)
+    rows, *parameters = crowd(400, 12.0, dtype=np.float32)
+    memo: dict = {}
     dense = kernel.fold(rows, None, *parameters)
-    pruned = kernel.fold(rows, None, *parameters, -math.inf, 2, kernel.spatial_order(rows))
+    pruned = kernel.fold(rows, None, *parameters, -math.inf, 2, memo)
+    assert "order" in memo  # it did prune
     for got, expected in zip(pruned, dense, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,23 +36,34 @@ def fold(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
-    order: NDArray[np.int32] | None = None,
+    memo: dict[str, Any] | None = None,
 ) -> Sums:
     """E-step and sums of one block: mass, first, second, noise mass, Σw, Σ w ln p.
 
-    With an ``order`` (N,) from `spatial_order` rows may leave out components that have nothing to do with them: a row
-    loses less than 1e-14 of its density, a component less than 1e-13 of its mass, one of less than one row nothing.
+    With a ``memo`` rows may leave out components that have nothing to do with them: a row loses less than 1e-14 of its
+    density, a component less than 1e-13 of its mass, one of less than one row nothing. The first pass for which that
+    pays keeps the `spatial_order` of the rows there.
 
     Raises
     ------
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-    for single in (True, False) if _fits_single(rows, row_weights, means, whitening) else (False,):
-        sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
+
+    def add_to(sums: tuple[Array, Array, Array], single: bool) -> tuple[float, float, float]:
+        order = None if memo is None else memo.get("order", UNKNOWN)
         scalars = _kernel.fold(
             rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, *sums, order
         )
+        if scalars is None:
+            assert memo is not None
+            memo["order"] = spatial_order(rows, n_threads)
+            return add_to(sums, single)
+        return scalars
+
+    for single in (True, False) if _fits_single(rows, row_weights, means, whitening) else (False,):
+        sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
+        scalars = add_to(sums, single)
         if not single or all(np.all(np.isfinite(each)) for each in (*sums, *scalars)):
             break
     return *sums, *scalars
@@ -140,6 +152,8 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     return Prepared(log_weights, whitening, log_root)
 
 
+# An order that nobody has asked for so far.
+UNKNOWN = np.empty(0, dtype=np.int32)
 # Rows of the compact runs of `spatial_order`: what the kernel compares with components together.
 LEAF = 8
 

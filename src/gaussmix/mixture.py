@@ -270,13 +270,10 @@ class Mixture:
     ) -> Statistics:
         """The E-step and the sums of its M-step over checked ``rows`` (N, D): eqs. (4) to (6) in one visit.
 
-        With many components the rows are visited in an order that is compact in space and kept in ``memo``.
+        With many components, most of which have nothing to do with a row, the rows are visited in an order that is
+        compact in space and kept in ``memo``.
         """
-        order = None
-        if memo is not None and self.n_components >= MANY and len(rows) >= MANY_ROWS:
-            if "order" not in memo:
-                memo["order"] = kernel.spatial_order(rows, n_threads)
-            order = memo["order"]
+        many = self.n_components >= MANY and len(rows) >= MANY_ROWS
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
             rows,
             row_weights,
@@ -285,7 +282,7 @@ class Mixture:
             self.prepared.whitening,
             self._log_noise,
             n_threads,
-            order,
+            memo if many else None,
         )
         return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 

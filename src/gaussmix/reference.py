@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def fold(
     whitening: Array,
     log_noise: float = -math.inf,
     n_threads: int = 1,
-    order: NDArray[np.int32] | None = None,
+    memo: dict[str, Any] | None = None,
 ) -> Sums:
     """E-step and sums of one block: mass, first, second, noise mass, Σw, Σ w ln p."""
     log_density, gamma = bayes(log_component_densities(rows, log_weights, means, whitening, log_noise))
