@@ -69,7 +69,7 @@ int main(int count, char** arguments) {
     const Rows rows{reinterpret_cast<const char*>(x.data()), N, D * 8, 8, false, nullptr, nullptr};
     Worker worker(Tile<double>::bytes(c), nullptr, K, D, 0);
     std::vector<double> total(K + K * D + K * square);
-    Sums sums{total.data(), total.data() + K, total.data() + K + K * D, 0, 0, 0, nullptr};
+    Sums sums{total.data(), total.data() + K, total.data() + K + K * D, 0, 0, 0, nullptr, nullptr};
     double least[steps];
     for (std::int64_t i = 0; i < repeats; ++i) {
         const Times times = timed_visit(rows, c, worker.workspace.get(), sums);

@@ -63,11 +63,13 @@ Rows view(const AnyRows& x) {
 struct Problem {
     Rows rows;
     std::int64_t K, D, slices;
-    bool diagonal, single, may_prune;
+    bool diagonal, single;
+    const std::int32_t* tiles = nullptr;  // (n_tiled) or null: leave nothing out
+    std::int64_t n_tiled = 0;
 
     Problem(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
-            const In& whitening, bool compute_single, const std::optional<InOrder>& order)
-        : rows(view(x)), single(compute_single), may_prune(order.has_value()) {
+            const In& whitening, bool compute_single)
+        : rows(view(x)), single(compute_single) {
         require(means.ndim() == 2 && log_weights.ndim() == 1, "means must be (K, D) and log_weights (K,)");
         K = std::int64_t(means.shape(0)), D = std::int64_t(means.shape(1));
         diagonal = whitening.ndim() == 2;
@@ -79,10 +81,14 @@ struct Problem {
         for (std::size_t i = 1; i < whitening.ndim(); ++i)
             require(std::int64_t(whitening.shape(i)) == D, "whitening must be (K, D), (1, D, D) or (K, D, D)");
         require(!weights || (weights->ndim() == 1 && weights->shape(0) == x.shape(0)), "row weights must be (N,)");
-        require(!order || order->size() == 0 || order->shape(0) == x.shape(0), "order must be (N,), or empty");
         rows.weights = weights ? weights->data() : nullptr;
-        rows.order = order && order->size() > 0 ? order->data() : nullptr;
         require(rows.single || !single, "float64 rows are computed in float64");
+    }
+
+    void may_prune(const InOrder& some, const std::optional<InOrder>& order) {
+        require(!order || std::int64_t(order->size()) == rows.count, "order must be (N,)");
+        tiles = some.data(), n_tiled = std::int64_t(some.size());
+        rows.order = order ? order->data() : nullptr;
     }
 };
 
@@ -96,9 +102,9 @@ Outcome pass(const Problem& p, const In& log_weights, const In& means, const In&
     const Prepared<Real> prepared(p.K, p.D, p.diagonal, p.slices, log_weights.data(), means.data(), whitening.data(),
                                   log_noise);
     auto outcome = [](bool finished) { return finished ? Outcome::finished : Outcome::interrupted; };
-    if (p.may_prune) {
+    if (p.tiles) {
         Pruning pruning(prepared.components, level, p.single, p.rows, log_weights.data(), means.data(), whitening.data());
-        if (pruning.pays(p.rows)) {
+        if (pruning.pays(p.rows, p.tiles, p.n_tiled)) {
             if (!p.rows.order) return Outcome::wants_order;
             return outcome(pruning.run(p.rows, n_threads, *sums, interrupted));
         }
@@ -129,11 +135,12 @@ bool compute(const Problem& p, const In& log_weights, const In& means, const In&
 std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
                                         const In& means, const In& whitening, double log_noise, int n_threads,
                                         bool single, const Out& mass, const Out& first, const Out& second,
-                                        const std::optional<InOrder>& order) {
-    const Problem p(x, weights, log_weights, means, whitening, single, order);
+                                        const std::optional<InOrder>& tiles, const std::optional<InOrder>& order) {
+    Problem p(x, weights, log_weights, means, whitening, single);
+    if (tiles) p.may_prune(*tiles, order);
     require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
                 second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
-    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr};
+    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr, nullptr};
     if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
@@ -146,7 +153,7 @@ std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const s
 void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
               int n_threads, bool single, const Out& log_density, const OutLabels& label,
               const Out& responsibilities) {
-    const Problem p(x, std::nullopt, log_weights, means, whitening, single, std::nullopt);
+    const Problem p(x, std::nullopt, log_weights, means, whitening, single);
     const std::int64_t columns = p.K + (log_noise > -std::numeric_limits<double>::infinity());
     auto wanted = [&](const auto& out, std::int64_t width) {
         const std::int64_t size = std::int64_t(out.size());
@@ -246,15 +253,21 @@ void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrd
     spatial_order(rows, std::int64_t(x.shape(1)), leaf, n_threads, order.data());
 }
 
+std::vector<std::int32_t> tiles_of_rows(const AnyRows& x, std::int64_t K) {
+    nb::gil_scoped_release release;
+    return compact_tiles(view(x), std::int64_t(x.shape(1)), K);
+}
+
 }  // namespace
 
 NB_MODULE(_kernel, m) {
     m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
           nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
-          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("order").none().noconvert(),
-          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L. With an "
-          "order the pass may leave out components; where it would and the order is empty, it returns None at once.");
+          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("tiles").none().noconvert(),
+          nb::arg("order").none().noconvert(),
+          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L. With "
+          "compact tiles the pass may leave out components; where it would and has no order, it returns None at once.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
@@ -272,6 +285,8 @@ NB_MODULE(_kernel, m) {
           "Fills the axes that components share, and variances along them; without masses, of one volume. False if there are none.");
     m.def("common_shape", &common_shape, nb::arg("scatter"), nb::arg("mass"), nb::arg("precisions").noconvert(),
           "Improves 1 / volume of components of one shape and orientation to the optimum; false if there is none.");
+    m.def("compact_tiles", &tiles_of_rows, nb::arg("rows").noconvert(), nb::arg("n_components"),
+          "Some rows, tile by tile near each other, from all over the data, for a look at so many components.");
     m.def("spatial_order", &order_rows, nb::arg("rows").noconvert(), nb::arg("leaf"), nb::arg("n_threads"), nb::arg("order").noconvert(),
           "Fills order with an order of the rows whose runs of `leaf` are compact in space.");
     m.def("instruction_sets", [] {

@@ -21,10 +21,20 @@
 
 namespace gaussmix {
 
+// Whether the statistics of tied components cost less through pairs of means, see tied.hpp: measured. Where all sums of a
+// component fit into registers they do not.
+inline bool pairs_pay(std::int64_t K, std::int64_t D) {
+    return K > 2 && K <= 256 && K * K + 4 * K * D + D * D < 2 * K * D * D;
+}
+inline Components suited_to(const Level& level, Components c) {
+    if (c.D <= level.small) c.offset = nullptr;
+    return c;
+}
+
 // Parameters as the kernel wants them: constants of eq. (1), means split in two, triangles packed, in `Real`.
 template <class Real>
 struct Prepared {
-    std::vector<double> constant;
+    std::vector<double> constant, offset;
     std::vector<Real> high, low, rest, whitening, centre, centred;
     Components components;
 
@@ -50,7 +60,7 @@ struct Prepared {
                 rest[k * D + i] = Real(-whitened);
             }
         components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), rest.data(),
-                      nullptr, nullptr, whitening.data()};
+                      nullptr, nullptr, nullptr, whitening.data()};
         if (!diagonal && slices == 1 && K > 1 && D > 2) centre_rows(means, roots);
     }
 
@@ -76,6 +86,9 @@ struct Prepared {
                 centred[k * D + i] = Real(whitened);
             }
         components.centre = centre.data(), components.centred = centred.data();
+        if (!pairs_pay(K, D)) return;
+        for (std::int64_t i = 0; i < K * D; ++i) offset.push_back(means[i] - double(centre[i % D]));
+        components.offset = offset.data();
     }
 };
 
@@ -83,7 +96,9 @@ struct Partition {
     std::int64_t rows_per_chunk, chunks;
 
     Partition(const Components& c, std::int64_t count, std::int64_t tile) {
-        const double flops_per_row = double(c.K) * (60.0 + 4.0 * double(c.D) * (c.diagonal ? 2.0 : double(c.D + 1)));
+        const double K = double(c.K), D = double(c.D);
+        const double flops_per_row = c.offset ? 60 * K + K * K + 8 * K * D + 2 * D * D
+                                              : K * (60 + 4 * D * (c.diagonal ? 2 : D + 1));
         const double shortest = 2e6 / flops_per_row, longest = 1e8 / flops_per_row;
         const double wanted = std::min(std::max(double(count) / 64, shortest), std::max(longest, 1.0));
         rows_per_chunk = std::max<std::int64_t>(1, std::int64_t(std::ceil(wanted / double(tile)))) * tile;
@@ -100,8 +115,9 @@ struct Worker {
     Worker(std::size_t bytes, const Sums* total, std::int64_t K, std::int64_t D, std::int64_t second) {
         workspace.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
         if (!workspace) throw std::bad_alloc();
-        if (total) partial.resize(K + K * D + second);
+        if (total) partial.resize(K + K * D + second + (total->pairs ? K * K : 0));
         sums.mass = partial.data(), sums.first = sums.mass + K, sums.second = sums.first + K * D;
+        if (total && total->pairs) sums.pairs = sums.second + second;
     }
     void clear() {
         std::fill(partial.begin(), partial.end(), 0.0);
@@ -113,6 +129,7 @@ inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, s
     for (std::int64_t i = 0; i < K; ++i) total.mass[i] += part.mass[i];
     for (std::int64_t i = 0; i < K * D; ++i) total.first[i] += part.first[i];
     for (std::int64_t i = 0; i < second; ++i) total.second[i] += part.second[i];
+    for (std::int64_t i = 0; i < K * K && total.pairs; ++i) total.pairs[i] += part.pairs[i];
     total.noise += part.noise;
     total.weight += part.weight;
     total.log_likelihood += part.log_likelihood;
@@ -129,6 +146,22 @@ inline void move_to_means(Sums& sums, const Components& c) {
             for (std::int64_t j = c.diagonal ? i : 0; j <= i; ++j)
                 second[c.diagonal ? i : i * c.D + j] += sums.mass[k] * o[i] * o[j] - o[i] * first[j] - first[i] * o[j];
         for (std::int64_t i = 0; i < c.D; ++i) first[i] -= sums.mass[k] * o[i];
+    }
+}
+
+// From first moments about the centre to those about the means; what is missing to the second moment, from the pairs.
+inline void finish_tied(Sums& sums, const Components& c) {
+    std::vector<double> apart(c.D);
+    for (std::int64_t k = 0; k < c.K; ++k) {
+        const double* mean = c.offset + k * c.D;
+        for (std::int64_t i = 0; i < c.D; ++i) sums.first[k * c.D + i] -= sums.mass[k] * mean[i];
+        for (std::int64_t l = 0; l < k; ++l) {
+            for (std::int64_t i = 0; i < c.D; ++i) apart[i] = mean[i] - c.offset[l * c.D + i];
+            for (std::int64_t i = 0; i < c.D; ++i) {
+                const double each = sums.pairs[k * c.K + l] * apart[i];
+                for (std::int64_t j = 0; j <= i; ++j) sums.second[i * c.D + j] += each * apart[j];
+            }
+        }
     }
 }
 
@@ -199,11 +232,14 @@ inline int useful_threads(std::int64_t chunks, int n_threads) {
 }
 
 // Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
-inline bool run(const Level& level, const Rows& rows, const Components& c, bool single, int n_threads, Sums* sums,
+inline bool run(const Level& level, const Rows& rows, const Components& given, bool single, int n_threads, Sums* sums,
                 const Outputs* outputs, const std::function<bool()>& interrupted) {
+    const Components c = suited_to(level, given);
     const Partition partition(c, rows.count, level.tile_rows(c, single));
     const std::int64_t second = (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D);
     const int threads = useful_threads(partition.chunks, n_threads);
+    std::vector<double> pairs(sums && c.offset ? c.K * c.K : 0);
+    if (sums) sums->pairs = c.offset ? pairs.data() : nullptr;
     // All memory first: nothing may throw once threads run.
     std::vector<Worker> workers;
     for (int i = 0; i < threads; ++i) workers.emplace_back(level.workspace_bytes(c, single), sums, c.K, c.D, second);
@@ -219,7 +255,9 @@ inline bool run(const Level& level, const Rows& rows, const Components& c, bool 
         [&](std::int64_t, int thread) {
             if (sums) add(*sums, workers[thread].sums, c.K, c.D, second);
         });
-    if (sums && single) move_to_means(*sums, c);
+    if (sums && c.offset) finish_tied(*sums, c);
+    else if (sums && single) move_to_means(*sums, c);
+    if (sums) sums->pairs = nullptr;
     return finished;
 }
 

@@ -7,7 +7,6 @@
 #pragma once
 #include <memory>
 #include <numeric>
-#include <queue>
 
 #include "driver.hpp"
 #include "order.hpp"
@@ -161,24 +160,25 @@ public:
     // many vectors of densities.
     double unit_cost() const { return c.diagonal ? 3 * double(c.D) : double(size) + 3 * double(c.D); }
     double vector_rows() const { return level.lanes * (single ? 2 : 1); }
-    double dense_cost() const {  // a tied pass whitens a row once
-        return (c.shared ? 2 * double(c.D) + 20 : 1.5 * unit_cost() + 15) * double(c.K) / vector_rows();
+    double dense_cost() const {
+        const double K = double(c.K), D = double(c.D);
+        // A tied pass whitens a row once, and its statistics may come from pairs of means.
+        const double of_tied = 4 * D + (suited_to(level, c).offset ? K / 2 + D * D / K : double(size));
+        return (15 + (c.shared ? of_tied : 1.5 * unit_cost())) * K / vector_rows();
     }
     double cost(double vectors, double count) const {
         const double scan = double(c.K) * double(c.K) / (2 * level.lanes);
         return 1.75 * (vectors + scan / count) * unit_cost() + 400 + 30 * double(c.D);
     }
 
-    // Whether it is worth it: the work for some tiles of rows, as a share of the dense pass's.
-    bool pays(const Rows& rows) {
-        const std::vector<std::int32_t> some = compact_tiles(rows);
+    // Whether it is worth it: the work for `count` rows in compact tiles, as a share of the dense pass's.
+    bool pays(const Rows& rows, const std::int32_t* tiles, std::int64_t count) {
         Rows sample = rows;
-        sample.order = some.data();
+        sample.order = tiles;
         const Watch always_on{[](void*) { return true; }, nullptr};
         Worker worker(level.pruned_bytes(c, single), nullptr, c.K, c.D, 0);
-        const std::int64_t count = std::int64_t(some.size());
         std::int64_t work = level.settle(sample, c, homes, single, 0, count, worker.workspace.get(), always_on);
-        group(some.data(), count);
+        group(tiles, count);
         sort_homes(0, count);
         work += level.visit_homes(ordered(sample), c, homes, single, 0, count, worker.workspace.get(), always_on, nullptr);
         return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
@@ -195,36 +195,6 @@ public:
     }
 
 private:
-    // Rows, `tile` by `tile` near each other, from all over the data: some rows of a sample, each with its nearest there.
-    // They need no order of all rows, which would cost more than the passes that it cannot make faster.
-    std::vector<std::int32_t> compact_tiles(const Rows& rows) const {
-        constexpr std::int64_t tile = 32;
-        const std::int64_t tiles = std::clamp<std::int64_t>(rows.count / (800 * tile), 4, 32);
-        const std::int64_t sample = std::min(rows.count, std::max<std::int64_t>(2048, 2 * tile * c.K));
-        const Standardised points(rows, c.D);
-        using Neighbour = std::pair<float, std::int32_t>;  // how far, the row
-        std::vector<std::priority_queue<Neighbour>> nearest(tiles);
-        std::vector<float> first(tiles * points.width), point(points.width);
-        for (std::int64_t i = 0; i < tiles; ++i)
-            points.fill((2 * i + 1) * sample / (2 * tiles) * rows.count / sample, &first[i * points.width]);
-        for (std::int64_t s = 0; s < sample; ++s) {
-            const std::int64_t row = s * rows.count / sample;
-            points.fill(row, point.data());
-            for (std::int64_t i = 0; i < tiles; ++i) {
-                const Neighbour found{apart(&first[i * points.width], point.data(), points.width), std::int32_t(row)};
-                if (std::int64_t(nearest[i].size()) == tile) {
-                    if (!(found < nearest[i].top())) continue;
-                    nearest[i].pop();
-                }
-                nearest[i].push(found);
-            }
-        }
-        std::vector<std::int32_t> some;
-        for (auto& each : nearest)
-            for (; !each.empty(); each.pop()) some.push_back(each.top().second);
-        return some;
-    }
-
     bool settle(const Rows& rows, int n_threads, const std::function<bool()>& interrupted) {
         const std::int64_t per_chunk = std::max<std::int64_t>(1024, (rows.count / 64 + 63) / 64 * 64);
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;

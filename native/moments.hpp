@@ -150,6 +150,15 @@ inline void outer_rows(const Tile<Real>& tile, const Real* root, int i, double* 
         outer_block<Real, Height, 3, false>(tile, root, i, s * L, first, second);
 }
 
+// sum q q^T of all features, q as it lies in tile.weighted: (D, D), the lower triangle.
+template <class Real>
+void outer_triangle(const Tile<Real>& tile, double* second) {
+    constexpr int H = rows_of_block;
+    for (int i = 0; i < tile.D; i += H)
+        if (tile.D - i <= H / 2) outer_rows<Real, H / 2, false>(tile, nullptr, i, nullptr, second);
+        else outer_rows<Real, H, false>(tile, nullptr, i, nullptr, second);
+}
+
 template <class Real>
 void moments_full(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
     constexpr int L = lanes<Real>, H = rows_of_block;

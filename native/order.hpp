@@ -8,6 +8,7 @@
 #include <cstring>
 #include <future>
 #include <numeric>
+#include <queue>
 #include <vector>
 
 #include "problem.hpp"
@@ -193,6 +194,36 @@ public:
 // Runs of `leaf` rows of the order (N) are compact in space.
 inline void spatial_order(const Rows& rows, std::int64_t D, std::int64_t leaf, int threads, std::int32_t* order) {
     SpatialOrder(rows, D, leaf, threads, order);
+}
+
+// Rows in tiles that are compact in space, from all over the data: some rows of a sample, each with its nearest there. For
+// a look at K components; all rows need no order for that.
+inline std::vector<std::int32_t> compact_tiles(const Rows& rows, std::int64_t D, std::int64_t K) {
+    constexpr std::int64_t tile = 32;
+    const std::int64_t tiles = std::clamp<std::int64_t>(rows.count / (800 * tile), 4, 32);
+    const std::int64_t sample = std::min(rows.count, std::max<std::int64_t>(4096, 2 * tile * K));
+    const Standardised points(rows, D);
+    using Neighbour = std::pair<float, std::int32_t>;  // how far, the row
+    std::vector<std::priority_queue<Neighbour>> nearest(tiles);
+    std::vector<float> first(tiles * points.width), point(points.width);
+    for (std::int64_t i = 0; i < tiles; ++i)
+        points.fill((2 * i + 1) * sample / (2 * tiles) * rows.count / sample, &first[i * points.width]);
+    for (std::int64_t s = 0; s < sample; ++s) {
+        const std::int64_t row = s * rows.count / sample;
+        points.fill(row, point.data());
+        for (std::int64_t i = 0; i < tiles; ++i) {
+            const Neighbour found{apart(&first[i * points.width], point.data(), points.width), std::int32_t(row)};
+            if (std::int64_t(nearest[i].size()) == tile) {
+                if (!(found < nearest[i].top())) continue;
+                nearest[i].pop();
+            }
+            nearest[i].push(found);
+        }
+    }
+    std::vector<std::int32_t> some;
+    for (auto& each : nearest)
+        for (; !each.empty(); each.pop()) some.push_back(each.top().second);
+    return some;
 }
 
 }  // namespace gaussmix

@@ -31,6 +31,7 @@ struct Components {
     const void* rest;       // (K, D) Real: -W_k mean_low
     const void* centre;     // (D) Real, tied: rows are whitened once, about it; null where that would lose digits
     const void* centred;    // (K, D) Real: W (mu_k - centre)
+    const double* offset;   // (K, D) mu_k - centre, where tied statistics come from pairs of means, see tied.hpp; or null
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
 };
 
@@ -63,6 +64,7 @@ struct Sums {
     double* second;  // (K or 1, D, D), lower triangle filled; or (K, D)
     double noise, weight, log_likelihood;
     bool* touched;   // (K) or null: components that got anything
+    double* pairs;   // (K, K) sums of g_k g_l / s for l < k, see tied.hpp; or null
 };
 
 // What evaluation writes for each row of the whole; null where it is not wanted.
@@ -83,6 +85,7 @@ struct Watch {
 struct Level {
     const char* name;
     int lanes;  // doubles in a vector
+    int small;  // features up to which all sums of a component fit into registers
     std::int64_t (*tile_rows)(const Components&, bool single);
     std::size_t (*workspace_bytes)(const Components&, bool single);
     // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null.

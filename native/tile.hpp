@@ -58,12 +58,16 @@ struct Tile {
     Real* weight;          // (T) w
     Real* gamma;           // (K + 1, T): l_k, then e_k; behind them the noise component's
     Real* padded_mean;     // (strips x lanes): one mean, filled up with zeros
+    Real* root_mass;       // (T) sqrt(s), tied.hpp
+    Real* padded_centre;   // (strips x lanes) likewise, and
+    Real* padded_offset;   // (K, strips x lanes) mu_k - centre: tied.hpp
     std::int64_t* offset;  // (T) bytes from the data's first row
 
     static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 3 + c.K + 1) * T + 2 * c.D * panel_rows<Real> + padded;
+        const std::int64_t reals = (c.D + 2 * padded + 4 + c.K + 1) * T + 2 * c.D * panel_rows<Real> + padded +
+                                   (c.offset ? (c.K + 1) * padded : 0);
         return reals * sizeof(Real) + T * 8 + 64;
     }
     Tile(const Components& components, void* workspace)
@@ -77,9 +81,17 @@ struct Tile {
         x_strips = take(padded * T), weighted = take(padded * T);
         log_density = take(T), scale = take(T), weight = take(T);
         gamma = take(std::int64_t(K + 1) * T), padded_mean = take(padded);
+        root_mass = take(T);
+        if (c.offset) padded_centre = take(padded), padded_offset = take(K * padded), pad_means(padded);
         offset = reinterpret_cast<std::int64_t*>(next);
         for (std::int64_t i = 0; i < padded * T; ++i) x_strips[i] = 0;
         for (std::int64_t i = 0; i < padded; ++i) padded_mean[i] = 0;
+    }
+    void pad_means(std::int64_t padded) {
+        for (std::int64_t j = 0; j < padded; ++j) {
+            padded_centre[j] = j < D ? static_cast<const Real*>(c.centre)[j] : Real(0);
+            for (int k = 0; k < K; ++k) padded_offset[k * padded + j] = j < D ? Real(c.offset[std::int64_t(k) * D + j]) : Real(0);
+        }
     }
     void use(std::int64_t rows) {
         filled = int(rows < capacity ? rows : capacity);

@@ -8,7 +8,7 @@
 #pragma once
 #include "bayes.hpp"
 #include "densities.hpp"
-#include "moments.hpp"
+#include "tied.hpp"
 
 namespace {
 
@@ -38,7 +38,8 @@ bool add_sums(Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watc
     if (!rows.weights) sums.weight += tile.filled;
     if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
         for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.K)[t]) * tile.scale[t];
-    for (int k = 0; k < tile.K; ++k) {
+    if (tile.c.offset) moments_tied(tile, sums);
+    for (int k = 0; k < tile.K && !tile.c.offset; ++k) {
         if (!watch.go_on(watch.self)) return false;
         moments(tile, k, tile.slot(k), sums);
     }

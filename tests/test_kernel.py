@@ -142,6 +142,31 @@ def test_tied_components_near_each_other_and_far_apart(level, apart):
         check(singly(p._replace(rows=rows, means=means)), SINGLE)
 
 
+@pytest.mark.parametrize("D", [5, 9, 16, 31, 64])
+def test_tied_statistics_from_pairs_of_means(level, D):
+    """Above so many components that each takes its own products (D = 5: from 30 on), and below."""
+    for K, weighted, noise in ((3, True, True), (8, False, False), (14, True, False), (40, False, True)):
+        p = problem(300, D, K, "tied", weighted, noise)
+        check(p, DOUBLE, 2)
+        check(singly(p), SINGLE)
+
+
+def test_tied_rows_far_from_zero_and_of_any_share(level):
+    """1e9 ± 1e-3; rows that are noise but for one part in e^600, and one that has no density at all."""
+    p = problem(400, 9, 4, "tied", weighted=True, noise=True)
+    p.rows[::7] += 34 * np.random.default_rng(0).choice([-1, 1], size=p.rows[::7].shape)
+    check(p)
+    centre = 1e9 * np.arange(1.0, 10.0)
+    rows = p.rows * 1e-3 + centre
+    means = rows[:4]  # what can be written so far from zero
+    check(p._replace(rows=rows, means=means, whitening=p.whitening * 1e3))
+    rows = np.vstack([p.rows, np.full((1, 9), 1e160)])
+    far = p._replace(rows=rows, row_weights=np.append(p.row_weights, 1.0), log_noise=-math.inf)
+    near = p._replace(log_noise=-math.inf)
+    for ours, theirs in zip(kernel.fold(*far)[:3], kernel.fold(*near)[:3], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-13 * np.abs(theirs).max())
+
+
 # More components than a tile of the usual size holds: it shrinks, at 2000 to its least.
 @pytest.mark.parametrize(("D", "K"), [(1, 200), (2, 2000)])
 def test_tiles_that_shrink(level, D, K):

@@ -42,7 +42,7 @@ def fold(
 
     With a ``memo`` rows may leave out components that have nothing to do with them: a row loses less than 1e-14 of its
     density, a component less than 1e-13 of its mass, one of less than one row nothing. The first pass for which that
-    pays keeps the `spatial_order` of the rows there.
+    pays keeps the `spatial_order` of the rows there; whether it pays depends on the rows and the mixture alone.
 
     Raises
     ------
@@ -51,10 +51,9 @@ def fold(
     """
 
     def add_to(sums: tuple[Array, Array, Array], single: bool) -> tuple[float, float, float]:
-        order = None if memo is None else memo.get("order", UNKNOWN)
-        scalars = _kernel.fold(
-            rows, row_weights, log_weights, means, whitening, log_noise, n_threads, single, *sums, order
-        )
+        parameters = log_weights, means, whitening, log_noise
+        known = (None, None) if memo is None else (_compact_tiles(rows, len(means), memo), memo.get("order"))
+        scalars = _kernel.fold(rows, row_weights, *parameters, n_threads, single, *sums, *known)
         if scalars is None:
             assert memo is not None
             memo["order"] = spatial_order(rows, n_threads)
@@ -152,8 +151,6 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     return Prepared(log_weights, whitening, log_root)
 
 
-# An order that nobody has asked for so far.
-UNKNOWN = np.empty(0, dtype=np.int32)
 # Rows of the compact runs of `spatial_order`: what the kernel compares with components together.
 LEAF = 8
 
@@ -163,6 +160,15 @@ def spatial_order(rows: Array, n_threads: int = 1) -> NDArray[np.int32]:
     order = np.empty(len(rows), dtype=np.int32)
     _kernel.spatial_order(rows, LEAF, n_threads, order)
     return order
+
+
+def _compact_tiles(rows: Array, n_components: int, memo: dict[str, Any]) -> NDArray[np.int32]:
+    """Some rows by which a pass decides whether leaving out components pays; they depend on rows and K alone."""
+    key = f"tiles for {n_components}"
+    if key not in memo:
+        memo[key] = np.array(_kernel.compact_tiles(rows, n_components), dtype=np.int32)
+    tiles: NDArray[np.int32] = memo[key]
+    return tiles
 
 
 def thread_count(n_jobs: int | None = None) -> int:
