@@ -68,8 +68,8 @@ struct Problem {
     std::int64_t n_tiled = 0;
 
     Problem(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
-            const In& whitening, bool compute_single)
-        : rows(view(x)), single(compute_single) {
+            const In& whitening)
+        : rows(view(x)) {
         require(means.ndim() == 2 && log_weights.ndim() == 1, "means must be (K, D) and log_weights (K,)");
         K = std::int64_t(means.shape(0)), D = std::int64_t(means.shape(1));
         diagonal = whitening.ndim() == 2;
@@ -82,7 +82,21 @@ struct Problem {
             require(std::int64_t(whitening.shape(i)) == D, "whitening must be (K, D), (1, D, D) or (K, D, D)");
         require(!weights || (weights->ndim() == 1 && weights->shape(0) == x.shape(0)), "row weights must be (N,)");
         rows.weights = weights ? weights->data() : nullptr;
-        require(rows.single || !single, "float64 rows are computed in float64");
+        single = rows.single && fits_single(weights, means, whitening);
+    }
+
+    // Whether squares of residuals and of whitened residuals, and weights times them, stay within float32.
+    bool fits_single(const std::optional<In>& weights, const In& means, const In& whitening) const {
+        constexpr double smallest = 1e-12, largest = 1e12;
+        auto size = [](const In& values) {
+            return std::transform_reduce(values.data(), values.data() + values.size(), 0.0,
+                                         [](double a, double b) { return std::max(a, b); }, [](double v) { return std::abs(v); });
+        };
+        if (weights && !(smallest < size(*weights) && size(*weights) < largest)) return false;
+        for (std::int64_t k = 0; k < slices; ++k)
+            for (std::int64_t i = 0; i < D; ++i)
+                if (!(whitening.data()[diagonal ? k * D + i : (k * D + i) * D + i] > smallest)) return false;
+        return size(whitening) < largest && size(means) < largest;
     }
 
     void may_prune(const InOrder& some, const std::optional<InOrder>& order) {
@@ -132,16 +146,26 @@ bool compute(const Problem& p, const In& log_weights, const In& means, const In&
     return outcome == Outcome::finished;
 }
 
+bool all_finite(const double* values, std::size_t count) {
+    return std::all_of(values, values + count, [](double value) { return std::isfinite(value); });
+}
+
 std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
                                         const In& means, const In& whitening, double log_noise, int n_threads,
-                                        bool single, const Out& mass, const Out& first, const Out& second,
+                                        const Out& mass, const Out& first, const Out& second,
                                         const std::optional<InOrder>& tiles, const std::optional<InOrder>& order) {
-    Problem p(x, weights, log_weights, means, whitening, single);
+    Problem p(x, weights, log_weights, means, whitening);
     if (tiles) p.may_prune(*tiles, order);
     require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
                 second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
     Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr, nullptr};
     if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
+    if (p.single && !(all_finite(mass.data(), mass.size()) && all_finite(first.data(), first.size()) &&
+                      all_finite(second.data(), second.size()) && std::isfinite(sums.noise + sums.log_likelihood))) {
+        for (const Out& out : {mass, first, second}) std::fill_n(out.data(), out.size(), 0.0);
+        sums.noise = sums.weight = sums.log_likelihood = 0, p.single = false;
+        if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
+    }
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
             for (std::int64_t i = 0; i < p.D; ++i)
@@ -150,10 +174,21 @@ std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const s
     return std::tuple{sums.noise, sums.weight, sums.log_likelihood};
 }
 
+// Where squares overflow in float32 there is no finite density, no component (-1) and no responsibility.
+bool all_found(const Outputs& found, std::int64_t count) {
+    if (found.log_density && !all_finite(found.log_density, count)) return false;
+    if (found.label && std::any_of(found.label, found.label + count, [](std::int64_t label) { return label < 0; }))
+        return false;
+    for (std::int64_t n = 0; n < count && found.responsibilities; ++n) {
+        const double* const own = found.responsibilities + n * found.columns;
+        if (!(std::accumulate(own, own + found.columns, 0.0) > 0)) return false;
+    }
+    return true;
+}
+
 void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In& whitening, double log_noise,
-              int n_threads, bool single, const Out& log_density, const OutLabels& label,
-              const Out& responsibilities) {
-    const Problem p(x, std::nullopt, log_weights, means, whitening, single);
+              int n_threads, const Out& log_density, const OutLabels& label, const Out& responsibilities) {
+    Problem p(x, std::nullopt, log_weights, means, whitening);
     const std::int64_t columns = p.K + (log_noise > -std::numeric_limits<double>::infinity());
     auto wanted = [&](const auto& out, std::int64_t width) {
         const std::int64_t size = std::int64_t(out.size());
@@ -163,6 +198,10 @@ void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In
     };
     const Outputs outputs{wanted(log_density, 1), wanted(label, 1), wanted(responsibilities, columns), columns};
     compute(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
+    if (p.single && !all_found(outputs, p.rows.count)) {
+        p.single = false;
+        compute(p, log_weights, means, whitening, log_noise, n_threads, nullptr, &outputs);
+    }
 }
 
 Moments moments(const In& origin, const In& mass, const In& first, const In& second) {
@@ -263,13 +302,13 @@ std::vector<std::int32_t> tiles_of_rows(const AnyRows& x, std::int64_t K) {
 NB_MODULE(_kernel, m) {
     m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
-          nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
+          nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
           nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("tiles").none().noconvert(),
           nb::arg("order").none().noconvert(),
           "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L. With "
           "compact tiles the pass may leave out components; where it would and has no order, it returns None at once.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
-          nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"), nb::arg("single"),
+          nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
           "Fills those of log_density, label and responsibilities that are not empty.");
     m.def("coordinates", &coordinates, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),

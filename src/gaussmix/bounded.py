@@ -85,6 +85,10 @@ class Bounded:
         """The base thinned; a bound has no weight."""
         return replace(self, base=self.base.thinned(share, at_least))
 
+    def about(self, centre: Array) -> Bounded:
+        """The base moved."""
+        return replace(self, base=self.base.about(centre))
+
     def _cut(self, covariances: Array, mass: Array, shape: str) -> Array:
         """Stored covariances with their eigenvalues cut."""
         if shape == "spherical":

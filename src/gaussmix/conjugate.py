@@ -170,6 +170,10 @@ class Conjugate:
             scale=self.scale * share,
         )
 
+    def about(self, centre: Array) -> Conjugate:
+        """With μ_P moved along."""
+        return replace(self, mean=self.mean - centre)
+
     def _part(self, n_components: int) -> float:
         """The part of a covariance's prior that each of the components brings."""
         return 1.0 / n_components if self.common else 1.0

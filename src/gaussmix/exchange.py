@@ -4,8 +4,8 @@ From a converged mixture the best exchange is found by what both halves are wort
 what they are worth at first (which is all that the split and merge moves of Ueda et al. 2000 look at):
 
 - a component that leaves costs what L has lost after a few steps of EM without it;
-- a component that becomes two gains what EM of two components gains on its own rows, that is on all rows with
-  weights w_n γ_nk. By the lower bound of EM, L rises by at least as much.
+- a component that becomes two gains what L would lose if they were merged again, after a few steps of EM in which every
+  component is two. Such steps are made from several kinds of halves, and go on from each component's best.
 
 Pairs with the highest sum race: all run briefly, the best few longer, the best one until it converges.
 """
@@ -17,31 +17,28 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.degeneracy import FEW_ROWS
 from gaussmix.em import Run
+from gaussmix.merging import merge_gains
 from gaussmix.mixture import Mixture
 from gaussmix.trials import Parts, Trials
 
 Array = NDArray[np.float64]
-Halve = Callable[[Parts, int, Trials], Parts]
+Halve = Callable[[Parts, "Trials", Array], Parts]
 
-# Rows on which responsibilities are looked at; a component's own rows are those with more than SHARE of them.
+# Rows on which responsibilities are looked at.
 ROWS = 4_000
-SHARE = 0.02
-# Nats per row: without a component whose absence costs more than LOSS at once nothing is tried, nor when a pair
-# promises less than WINDOW below zero.
+# Nats per row: components whose absence costs more than LOSS at once stay; a promise may err by WINDOW.
 LOSS = 0.5
-WINDOW = 0.05
-# Components that are left out for a trial, at most, and steps of such a trial and of one that splits.
+WINDOW = 0.006
+# Components that are left out for a trial, at most, and steps of such a trial and of those with halves.
 CANDIDATES = 12
 LEFT_OUT_STEPS = 8
-SPLIT_STEPS = (4, 16)
+SPLIT_STEPS = (4, 12)
 # Attempts, each with other random directions, before the solution counts as the best.
 ATTEMPTS = 3
-# The race: (pairs, M-steps) of its rounds.
-RACE = ((8, 10), (2, 25), (1, 100))
-# A success gains more than this, in nats per row; a loser of the second round may still be this much behind.
-SUCCESS = 1e-5
-SLACK = 3e-3
+# The race: (pairs, M-steps) of its rounds, and how far behind in nats per row the winner may be after each.
+RACE = ((8, 10, 1.5e-3), (2, 25, 5e-4), (1, 100, -1e-5))
 # Half the distance of two halves in standard deviations along their axis; size and share of a small part.
 APART = 0.7
 SMALL, SMALL_SHARE = 0.3, 0.3
@@ -63,6 +60,8 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
         gains = _splits(some, gamma, parts, HALVES if attempt == 0 else HALVES[1:])
         pairs = [(losses[k] + gain, k, c) for k in leaving for c, (gain, _) in gains.items() if c != k]
         pairs = sorted((pair for pair in pairs if pair[0] > -WINDOW), reverse=True)[: RACE[0][0]]
+        if not pairs:
+            return None
         made = [trials.mixture(parts.without(k, c).joined(gains[c][1])) for _, k, c in pairs]
         winner = _raced(trials, [each for each in made if each is not None], best)
         if winner is not None:
@@ -72,12 +71,12 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
 
 def _raced(trials: Trials, starts: list[Mixture], best: Run) -> Run | None:
     """The winner, if it is better than ``best``."""
-    for lanes, steps in RACE:
+    for lanes, steps, behind in RACE:
         runs = trials.em(starts[:lanes], steps)
-        if not runs or not trials.better(runs[0], best, -SLACK):
+        if not runs or not trials.better(runs[0], best, -behind):
             return None
         starts = [run.mixture for run in runs if run.mixture is not None]
-    return runs[0] if trials.better(runs[0], best, SUCCESS) else None
+    return runs[0]
 
 
 def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:
@@ -103,79 +102,103 @@ def _splits(
     some: Trials, gamma: Array, parts: Parts, halves: tuple[Halve, ...]
 ) -> dict[int, tuple[float, Parts]]:
     """For each component that can be split: the gain of L in nats per row, and its two parts."""
-    rows, weights = some.sample.rows, some.sample.weights
-    family = "VVV" if parts.scatter.ndim == 3 else "VVI"
-    found = {}
-    for c in range(len(parts.mass)):
-        own = gamma[:, c] > SHARE
-        if np.count_nonzero(own) < 4 * (rows.shape[1] + 1):
-            continue
-        share = gamma[own, c] if weights is None else gamma[own, c] * weights[own]
-        inside = some.on(rows[own], share, family)
-        whole = inside.mixture(parts.of(np.array([c])))
-        starts = [inside.mixture(halve(parts, c, inside)) for halve in halves]
-        runs = inside.plain([each for each in starts if each is not None], SPLIT_STEPS[0])
-        runs = inside.plain([run.mixture for run in runs[:1] if run.mixture is not None], SPLIT_STEPS[1])
-        if whole is None or not runs:
-            continue
-        before = inside.plain([whole], 0)[0].log_likelihoods[-1]
-        gain = (runs[0].log_likelihoods[-1] - before) / some.sample.weight
-        two = inside.parts(runs[0])
-        scale = parts.mass[c] / two.mass.sum()
-        found[c] = (gain, Parts(two.mass * scale, two.means, two.scatter * scale))
-    return found
+    own = some.on(some.sample.rows, some.sample.weights, "VVV" if parts.scatter.ndim == 3 else "VVI")
+    starts = [own.mixture(halve(parts, some, gamma)) for halve in halves]
+    found = [_worth(own, run) for run in own.plain([each for each in starts if each], SPLIT_STEPS[0])]
+    if not found:
+        return {}
+    gains = np.stack([gain for gain, _ in found])
+    pieces = [each.of(np.arange(len(each.mass))) for _, each in found]
+    n_components = len(parts.mass)
+    chosen = gains.argmax(axis=0)
+    both = np.concatenate([chosen, chosen])
+    index = np.arange(2 * n_components)
+    mixed = Parts(*(np.stack(each)[both, index] for each in zip(*pieces, strict=True)))
+    start = own.mixture(mixed)
+    runs = [] if start is None else own.plain([start], SPLIT_STEPS[1])
+    if not runs:
+        return {}
+    gain, two = _worth(own, runs[0])
+    splits = {}
+    for c in np.flatnonzero(np.isfinite(gain)):
+        pair = two.of(np.array([c, n_components + c]))
+        scale = parts.mass[c] / pair.mass.sum()
+        splits[int(c)] = (float(gain[c]), Parts(pair.mass * scale, pair.means, pair.scatter * scale))
+    return splits
 
 
-# ---- how a component becomes two ----------------------------------------------------------------------------------
+def _worth(own: Trials, run: Run) -> tuple[Array, Parts]:
+    """What L would lose, in nats per row, if components c and K + c were merged, (K,), and the components.
+
+    −∞ where one has so few rows that it may be degenerate, see `gaussmix.degeneracy`.
+    """
+    assert run.mixture is not None
+    parts = own.parts(run)
+    rows, weights = own.sample.rows, own.sample.weights
+    gamma = run.mixture.evaluate(rows, wanted=["responsibilities"]).responsibilities
+    weighed = gamma if weights is None else gamma * weights[:, None]
+    first, second = np.split(np.arange(len(parts.mass)), 2)
+    gains = merge_gains(parts, weighed, first, second, run.mixture.family.structure.log_det)
+    populated = np.minimum(parts.mass[first], parts.mass[second]) >= FEW_ROWS * (rows.shape[1] + 1)
+    return np.where(populated, -gains / own.sample.weight, -np.inf), parts
 
 
-def along_longest_axis(parts: Parts, c: int, inside: Trials) -> Parts:
-    """Two halves of component c along its longest axis, in units of the features' spread."""
-    axes = _axes(parts, c, inside)
-    if axes.ndim == 1:
-        return _halves(parts, c, inside, np.where(np.arange(len(axes)) == axes.argmax(), axes, 0.0))
-    return _halves(parts, c, inside, axes[:, -1])
+# ---- how each of K components becomes two, c and K + c --------------------------------------------------------------
 
 
-def along_any_direction(parts: Parts, c: int, inside: Trials) -> Parts:
-    """Two halves of component c along a random direction in its own metric."""
-    axes = _axes(parts, c, inside)
-    drawn = inside.rng.standard_normal(len(axes))
-    drawn /= np.linalg.norm(drawn)
-    return _halves(parts, c, inside, axes * drawn if axes.ndim == 1 else axes @ drawn)
+def along_longest_axis(parts: Parts, some: Trials, gamma: Array) -> Parts:
+    """Two halves along the longest axis, in units of the features' spread."""
+    axes = _axes(parts, some)
+    if axes.ndim == 2:
+        return _halves(parts, some, np.where(axes == axes.max(axis=1, keepdims=True), axes, 0.0))
+    return _halves(parts, some, axes[:, :, -1])
 
 
-def small_part(parts: Parts, c: int, inside: Trials) -> Parts:
-    """Most of component c, and a small part of it about one of its rows."""
-    weights = inside.sample.weights
-    assert weights is not None
-    row = inside.sample.rows[inside.rng.choice(len(weights), p=weights / weights.sum())]
-    share = np.array([1 - SMALL_SHARE, SMALL_SHARE])
-    size = np.array([1.0, SMALL**2]) * share
-    mass, mean, scatter = (each[c] for each in parts)
-    return Parts(mass * share, np.stack([mean, row]), size.reshape(-1, *[1] * scatter.ndim) * scatter)
+def along_any_direction(parts: Parts, some: Trials, gamma: Array) -> Parts:
+    """Two halves along a random direction in the component's own metric."""
+    axes = _axes(parts, some)
+    drawn = some.rng.standard_normal(parts.means.shape)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return _halves(parts, some, axes * drawn if axes.ndim == 2 else (axes @ drawn[:, :, None])[:, :, 0])
+
+
+def small_part(parts: Parts, some: Trials, gamma: Array) -> Parts:
+    """Most of the component, and a small part of it about one of its rows."""
+    weights = some.sample.weights
+    sums = np.cumsum(gamma if weights is None else gamma * weights[:, None], axis=0)
+    drawn = some.rng.random(len(parts.mass)) * sums[-1]
+    rows = [int(np.searchsorted(own, value)) for own, value in zip(sums.T, drawn, strict=True)]
+    about = some.sample.rows[np.minimum(rows, len(gamma) - 1)].astype(np.float64)
+    small, most = SMALL_SHARE, 1 - SMALL_SHARE
+    return Parts(
+        np.concatenate([parts.mass * most, parts.mass * small]),
+        np.concatenate([parts.means, about]),
+        np.concatenate([parts.scatter * most, parts.scatter * (small * SMALL**2)]),
+    )
 
 
 HALVES: tuple[Halve, ...] = (along_longest_axis, along_any_direction, small_part)
 
 
-def _axes(parts: Parts, c: int, inside: Trials) -> Array:
-    """Semi-axes of component c in units of the features' spread: lengths (D,) along the features, or columns (D, D)."""
-    variances = inside.plan.prior.variances
-    covariance = parts.scatter[c] / parts.mass[c]
-    if covariance.ndim == 1:
-        lengths: Array = np.sqrt(covariance / variances)
+def _axes(parts: Parts, some: Trials) -> Array:
+    """Semi-axes in units of the features' spread: lengths along the features (K, D), or columns (K, D, D)."""
+    scale = np.sqrt(some.plan.prior.variances)
+    covariances = parts.covariances()
+    if covariances.ndim == 2:
+        lengths: Array = np.sqrt(covariances) / scale
         return lengths
-    scale = np.sqrt(variances)
-    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    columns: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    values, vectors = np.linalg.eigh(covariances / scale / scale[:, None])
+    columns: Array = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     return columns
 
 
-def _halves(parts: Parts, c: int, inside: Trials, axis: Array) -> Parts:
-    """Two halves with the moments of component c together, ``axis`` (D,) in units of the features' spread."""
-    shift = APART * np.sqrt(inside.plan.prior.variances) * axis
-    mass, mean, scatter = (each[c] for each in parts)
-    between = mass * (shift**2 if scatter.ndim == 1 else np.outer(shift, shift))
-    half = (scatter - between) / 2
-    return Parts(np.full(2, mass / 2), np.stack([mean + shift, mean - shift]), np.stack([half, half]))
+def _halves(parts: Parts, some: Trials, axis: Array) -> Parts:
+    """Two halves with the moments of the component together, ``axis`` (K, D) in units of the features' spread."""
+    shift = APART * np.sqrt(some.plan.prior.variances) * axis
+    between = shift**2 if parts.scatter.ndim == 2 else shift[:, :, None] * shift[:, None, :]
+    half = (parts.scatter - parts.weighed(between)) / 2
+    return Parts(
+        np.concatenate([parts.mass, parts.mass]) / 2,
+        np.concatenate([parts.means + shift, parts.means - shift]),
+        np.concatenate([half, half]),
+    )

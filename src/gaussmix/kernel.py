@@ -24,9 +24,6 @@ from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
 
-# Squares of residuals and of whitened residuals stay within float32 between these; weights times them too.
-SINGLE_RANGE = (1e-12, 1e12)
-
 
 def fold(
     rows: Array,
@@ -49,22 +46,14 @@ def fold(
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-
-    def add_to(sums: tuple[Array, Array, Array], single: bool) -> tuple[float, float, float]:
-        parameters = log_weights, means, whitening, log_noise
-        known = (None, None) if memo is None else (_compact_tiles(rows, len(means), memo), memo.get("order"))
-        scalars = _kernel.fold(rows, row_weights, *parameters, n_threads, single, *sums, *known)
-        if scalars is None:
-            assert memo is not None
-            memo["order"] = spatial_order(rows, n_threads)
-            return add_to(sums, single)
-        return scalars
-
-    for single in (True, False) if _fits_single(rows, row_weights, means, whitening) else (False,):
-        sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
-        scalars = add_to(sums, single)
-        if not single or all(np.all(np.isfinite(each)) for each in (*sums, *scalars)):
-            break
+    sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
+    parameters = (log_weights, means, whitening, log_noise, n_threads)
+    known = (None, None) if memo is None else (_compact_tiles(rows, len(means), memo), memo.get("order"))
+    scalars = _kernel.fold(rows, row_weights, *parameters, *sums, *known)
+    if scalars is None:  # leaving out components would pay
+        assert memo is not None
+        memo["order"] = spatial_order(rows, n_threads)
+        scalars = _kernel.fold(rows, row_weights, *parameters, *sums, known[0], memo["order"])
     return *sums, *scalars
 
 
@@ -85,32 +74,8 @@ def evaluate(
         np.empty((n_rows if "responsibilities" in wanted else 0, columns)),
     )
 
-    def fill(single: bool) -> None:
-        _kernel.evaluate(rows, log_weights, means, whitening, log_noise, n_threads, single, *found)
-
-    single = _fits_single(rows, None, means, whitening)
-    fill(single)
-    # Where squares overflow in float32 there is no finite density, no component (-1) and no responsibility.
-    if single and not (
-        np.all(np.isfinite(found.log_density))
-        and np.all(found.labels >= 0)
-        and np.all(found.responsibilities.sum(axis=1))
-    ):
-        fill(False)
+    _kernel.evaluate(rows, log_weights, means, whitening, log_noise, n_threads, *found)
     return found
-
-
-def _fits_single(rows: Array, row_weights: Array | None, means: Array, whitening: Array) -> bool:
-    """Whether to compute in float32: the rows are, and parameters and weights are within its range."""
-    if rows.dtype != np.float32:
-        return False
-    smallest, largest = SINGLE_RANGE
-    if row_weights is not None and not smallest < row_weights.max(initial=0.0) < largest:
-        return False
-    diagonal = whitening if whitening.ndim == 2 else np.diagonal(whitening, axis1=1, axis2=2)
-    return bool(
-        smallest < diagonal.min() and np.abs(whitening).max() < largest and np.abs(means).max() < largest
-    )
 
 
 def scatter(origin: Array, mass: Array, first: Array, second: Array) -> tuple[Array, Array]:

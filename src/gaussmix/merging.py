@@ -47,7 +47,7 @@ def grouped(parts: Parts, group: NDArray[np.int64]) -> Parts:
     mass = members @ parts.mass
     means = members @ (parts.mass[:, None] * parts.means) / mass[:, None]
     apart = parts.means - means[group]
-    scatter = parts.scatter + parts.mass.reshape(-1, *[1] * (parts.scatter.ndim - 1)) * _squared(apart, parts)
+    scatter = parts.scatter + parts.weighed(_squared(apart, parts))
     return Parts(mass, means, np.tensordot(members, scatter, axes=1))
 
 
@@ -57,6 +57,14 @@ def _squared(apart: Array, parts: Parts) -> Array:
     return squared
 
 
+def merge_gains(
+    parts: Parts, gamma: Array, i: NDArray[np.int64], j: NDArray[np.int64], log_det: LogDet
+) -> Array:
+    """What a merge of each pair (i, j) changes L by at least, in nats; ``gamma`` (n, M) as for `merge_groups`."""
+    own = _bound(parts, _entropy(gamma), log_det)
+    return _bound(_joined(parts, i, j), _entropy(gamma[:, i] + gamma[:, j]), log_det) - own[i] - own[j]
+
+
 class _Merging:
     """The parts that are left, and what each pair's merge is known to gain at least."""
 
@@ -64,7 +72,7 @@ class _Merging:
         self.parts = Parts(*(each.copy() for each in parts))
         self.gamma, self.log_det = np.asfortranarray(gamma), log_det
         self.entropy = _entropy(self.gamma)
-        self.own = self._bound(self.parts.mass, self.parts.scatter, self.entropy)
+        self.own = _bound(self.parts, self.entropy, log_det)
         self.gain = np.full((len(gamma.T), len(gamma.T)), -np.inf)
         i, j = np.tril_indices(len(gamma.T), -1)
         size = max(1, BLOCK // self.parts.scatter[0].size)
@@ -74,12 +82,12 @@ class _Merging:
     def merge_best(self) -> tuple[int, int]:
         """Merge the best pair (i, j) into i; j is gone."""
         i, j = divmod(int(np.argmax(self.gain)), len(self.gain))
-        pair = self._joined(np.array([i]), np.array([j]))
+        pair = _joined(self.parts, np.array([i]), np.array([j]))
         for array, value in zip(self.parts, pair, strict=True):
             array[i] = value[0]
         self.gamma[:, i] += self.gamma[:, j]
         self.entropy[i] = _entropy(self.gamma[:, i])
-        self.own[i] = self._bound(pair.mass, pair.scatter, self.entropy[i : i + 1])[0]
+        self.own[i] = _bound(pair, self.entropy[i : i + 1], self.log_det)[0]
         self.gain[j, :] = self.gain[:, j] = -np.inf
         self.own[j] = np.nan
         left = np.flatnonzero(np.isfinite(self.own))
@@ -88,24 +96,8 @@ class _Merging:
         return i, j
 
     def _score(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> None:
-        pairs = self._joined(i, j)
-        self.gain[i, j] = (
-            self._bound(pairs.mass, pairs.scatter, self._joint_entropy(i, j)) - self.own[i] - self.own[j]
-        )
-
-    def _joined(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Parts:
-        """Mass, mean and scatter of each pair (i, j) together."""
-        mass, means, scatter = self.parts
-        total = mass[i] + mass[j]
-        apart = means[j] - means[i]
-        shape = (-1, *[1] * (scatter.ndim - 1))
-        between = (mass[i] * mass[j] / total).reshape(shape) * _squared(apart, self.parts)
-        return Parts(total, means[i] + apart * (mass[j] / total)[:, None], scatter[i] + scatter[j] + between)
-
-    def _bound(self, mass: Array, scatter: Array, entropy: Array) -> Array:
-        """n ln n − ½ n ln|Σ| − E of each component."""
-        covariances = scatter / mass.reshape(-1, *[1] * (scatter.ndim - 1))
-        return mass * (np.log(mass) - 0.5 * self.log_det(covariances)) - entropy
+        joint = _bound(_joined(self.parts, i, j), self._joint_entropy(i, j), self.log_det)
+        self.gain[i, j] = joint - self.own[i] - self.own[j]
 
     def _joint_entropy(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Array:
         """E of q_i + q_j; the sum of both where they share no rows to speak of."""
@@ -115,6 +107,25 @@ class _Merging:
         p = np.flatnonzero(shared[i, j] > OVERLAP * own[i] * own[j])
         joint[p] = _entropy(self.gamma[:, i[p]] + self.gamma[:, j[p]])
         return joint
+
+
+def _joined(parts: Parts, i: NDArray[np.int64], j: NDArray[np.int64]) -> Parts:
+    """Mass, mean and scatter of each pair (i, j) together."""
+    mass, means, scatter = parts
+    total = mass[i] + mass[j]
+    apart = means[j] - means[i]
+    between = Parts(mass[i] * mass[j] / total, apart, _squared(apart, parts))
+    return Parts(
+        total,
+        means[i] + apart * (mass[j] / total)[:, None],
+        scatter[i] + scatter[j] + between.weighed(between.scatter),
+    )
+
+
+def _bound(parts: Parts, entropy: Array, log_det: LogDet) -> Array:
+    """n ln n − ½ n ln|Σ| − E of each component."""
+    bound: Array = parts.mass * (np.log(parts.mass) - 0.5 * log_det(parts.covariances())) - entropy
+    return bound
 
 
 def _entropy(gamma: Array) -> Array:

@@ -58,6 +58,9 @@ class Prior(Protocol):
     def thinned(self, share: float, at_least: float = 0.0) -> Prior:
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
 
+    def about(self, centre: Array) -> Prior:
+        """The same prior for rows from which ``centre`` (D,) was subtracted."""
+
 
 # Families whose covariances share a volume or a shape, but not both.
 TIED = ("VEI", "EVI", "VEE", "EVE", "VEV", "EVV")
@@ -183,3 +186,7 @@ class PseudoRows:
     def thinned(self, share: float, at_least: float = 0.0) -> PseudoRows:
         """ν and N times ``share``, ν no less than ``at_least``."""
         return replace(self, count=max(self.count * share, at_least), rows=self.rows * share)
+
+    def about(self, centre: Array) -> PseudoRows:
+        """Itself: scatter has no place."""
+        return self

@@ -35,6 +35,9 @@ START_ROWS = 3_000
 SHARED_ROWS = 6_000
 SEED_ROWS = 3_000
 MERGE_ROWS = 500
+# Rows that tell where the middle of the data is; single precision must resolve its quartiles to this part.
+MEDIAN_ROWS = 1_000
+STEPS = 1e-4
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
 # M-steps of a start; after it was merged by a part of its components; and of K components in the end.
@@ -64,13 +67,21 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     if n_components == 1 or n_components > LARGEST or blank.has_noise or n_rows < room:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     block = source.sample(n_rows, rng)
-    sample = ArraySource(block.rows, block.weights)
-    thinned = replace(plan, prior=plan.prior.thinned(sample.weight / source.weight))
-    best = _best(Trials(sample, thinned, blank, rng))
+    centre = np.median(block.rows[:MEDIAN_ROWS], axis=0)
+    sample = ArraySource(_lightened(block.rows - centre), block.weights)
+    prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
+    best = _best(Trials(sample, replace(plan, prior=prior), blank, rng))
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     order = np.lexsort((*best.mixture.means.T[::-1], -best.mixture.weights))
-    return _reordered(best.mixture, order, blank.feature_names)
+    return _reordered(best.mixture, order, centre, blank.feature_names)
+
+
+def _lightened(rows: Array) -> NDArray[np.floating]:
+    """Centred rows in single precision, twice as fast, unless its steps would be seen in the middle half of a feature."""
+    quartiles = np.quantile(rows[:MEDIAN_ROWS], [0.25, 0.75], axis=0)
+    fine = np.abs(rows).max(axis=0) * 2.0**-24 < STEPS * (quartiles[1] - quartiles[0])
+    return rows.astype(np.float32) if fine.all() else rows
 
 
 def _best(trials: Trials) -> Run | None:
@@ -148,12 +159,15 @@ def _groups(trials: Trials, run: Run, parts: Parts, n_groups: int) -> NDArray[np
     return merge_groups(parts, weighed, n_groups, run.mixture.family.structure.log_det)
 
 
-def _reordered(mixture: Mixture, order: NDArray[np.int64], feature_names: tuple[str, ...] | None) -> Mixture:
+def _reordered(
+    mixture: Mixture, order: NDArray[np.int64], centre: Array, feature_names: tuple[str, ...] | None
+) -> Mixture:
+    """The components in another order, and back where the rows are."""
     shared = mixture.covariances.shape == mixture.family.structure.shape(0, mixture.n_features)
     covariances = mixture.covariances if shared else mixture.covariances[order]
     return Mixture.unchecked(
         mixture.weights[order],
-        mixture.means[order],
+        mixture.means[order] + centre,
         covariances,
         mixture.covariance_type,
         feature_names=feature_names,

@@ -33,6 +33,16 @@ class Parts(NamedTuple):
     means: Array
     scatter: Array
 
+    def weighed(self, matrices: Array) -> Array:
+        """n_k times what has the shape of the scatter."""
+        weighed: Array = self.mass.reshape(-1, *[1] * (self.scatter.ndim - 1)) * matrices
+        return weighed
+
+    def covariances(self) -> Array:
+        """Σ_k, in the shape of the scatter."""
+        covariances: Array = self.scatter / self.mass.reshape(-1, *[1] * (self.scatter.ndim - 1))
+        return covariances
+
     def of(self, index: NDArray[np.int64]) -> Parts:
         """Those components."""
         return Parts(*(each[index] for each in self))
@@ -93,7 +103,7 @@ class Trials:
             return self
         rows, weights, _ = self.sample.sample(n_rows, self.rng)
         weights = np.ones(len(rows)) if weights is None else weights
-        return self.on(rows, weights * (self.sample.weight / weights.sum()))
+        return self.on(rows.astype(self.sample.rows.dtype), weights * (self.sample.weight / weights.sum()))
 
     def shaped(self, n_components: int, family: str | None = None) -> Mixture:
         """A blank mixture of so many components, of the family fitted unless another is named."""
