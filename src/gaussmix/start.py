@@ -46,14 +46,17 @@ def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRow
     return PseudoRows(reg_covar * rows, np.where(constant, floor, variances), constant, rows)
 
 
-def standardise(block: Block, prior: Prior) -> Array:
-    """Rows (n, D) of the block with mean 0, in units of the features' spread.
+def standardise(block: Block, prior: Prior, whitening: Array | None = None) -> Array:
+    """Rows (n, D) of the block with mean 0, in units of the features' spread unless there is a ``whitening``.
 
     Correlation stays: it is mostly the distance of the clusters, which whitening would shrink to two units.
     """
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
     centred = block.rows - block.rows[0]
-    standardised: Array = (centred - weights @ centred / weights.sum()) / np.sqrt(prior.variances)
+    centred = centred - weights @ centred / weights.sum()
+    if whitening is None:
+        whitening = 1 / np.sqrt(prior.variances)
+    standardised: Array = centred * whitening if whitening.ndim == 1 else centred @ whitening.T
     return standardised
 
 
@@ -132,9 +135,11 @@ def seeded(
     rng: np.random.Generator,
     equal_weights: bool,
     n_rows: int = SEED_ROWS,
+    whitening: Array | None = None,
 ) -> Mixture:
     """The first mixture by one of `STRATEGIES`; ``blank`` gives K, D, family and noise.
 
+    Distances are in units of the features' spread, or those of a ``whitening`` (D,) or (D, D).
     Every component gains at least one pseudo-row here, so that a seed on an outlier does not start as a point.
     """
     n_components = blank.n_components
@@ -142,7 +147,7 @@ def seeded(
     if len(block.rows) < n_components:
         raise DataError(f"n_components={n_components} needs at least as many rows, got {len(block.rows)}.")
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
-    points = standardise(block, prior)
+    points = standardise(block, prior, whitening)
     noisy = noisy_rows(points, weights, blank, prior, rng)
     if strategy == "random":
         gamma = rng.random((len(points), n_components))

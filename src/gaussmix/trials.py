@@ -110,10 +110,11 @@ class Trials:
         name = self.blank.family.name if family is None else family
         return start.blank_mixture(n_components, name, self.plan.prior)
 
-    def seeded(self, blank: Mixture, n_rows: int) -> Mixture:
-        """A k-means start."""
+    def seeded(self, blank: Mixture, n_rows: int, whitening: Array | None = None) -> Mixture:
+        """A k-means start, in units of the features' spread or whitened."""
         plan = self.plan
-        return start.seeded(self.sample, "kmeans", blank, plan.prior, self.rng, plan.equal_weights, n_rows)
+        settings = (plan.prior, self.rng, plan.equal_weights, n_rows, whitening)
+        return start.seeded(self.sample, "kmeans", blank, *settings)
 
     def parts(self, run: Run) -> Parts:
         """The components of a run as its last pass found them; those that share a covariance have one each."""
