@@ -33,12 +33,12 @@ LOSS = 0.5
 WINDOW = 0.006
 # Components that are left out for a trial, at most, and steps of such a trial and of those with halves.
 CANDIDATES = 12
-LEFT_OUT_STEPS = 8
+LEFT_OUT_STEPS = 5
 SPLIT_STEPS = (4, 12)
 # Attempts, each with other random directions, before the solution counts as the best.
 ATTEMPTS = 3
 # The race: (pairs, M-steps) of its rounds, and how far behind in nats per row the winner may be after each.
-RACE = ((8, 10, 1.5e-3), (2, 25, 5e-4), (1, 100, -1e-5))
+RACE = ((8, 5, 1.5e-3), (3, 15, 5e-4), (1, 100, -1e-5))
 # Half the distance of two halves in standard deviations along their axis; size and share of a small part.
 APART = 0.7
 SMALL, SMALL_SHARE = 0.3, 0.3
@@ -55,28 +55,32 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
     if not leaving:
         return None
     parts = trials.parts(best)
-    losses = {k: _loss(trials, parts, k, best) for k in leaving}
+    left = {k: without for k in leaving if (without := _without(trials, parts, k, best)) is not None}
     for attempt in range(ATTEMPTS):
         gains = _splits(some, gamma, parts, HALVES if attempt == 0 else HALVES[1:])
-        pairs = [(losses[k] + gain, k, c) for k in leaving for c, (gain, _) in gains.items() if c != k]
+        pairs = [(left[k][0] + gain, k, c) for k in left for c, (gain, _) in gains.items() if c != k]
         pairs = sorted((pair for pair in pairs if pair[0] > -WINDOW), reverse=True)[: RACE[0][0]]
         if not pairs:
             return None
-        made = [trials.mixture(parts.without(k, c).joined(gains[c][1])) for _, k, c in pairs]
-        winner = _raced(trials, [each for each in made if each is not None], best)
+        made = [(c, trials.mixture(left[k][1].without(c - (c > k)).joined(gains[c][1]))) for _, k, c in pairs]
+        winner = _raced(trials, [(c, each) for c, each in made if each is not None], best)
         if winner is not None:
             return winner
     return None
 
 
-def _raced(trials: Trials, starts: list[Mixture], best: Run) -> Run | None:
-    """The winner, if it is better than ``best``."""
+def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run | None:
+    """The winner, if it is better than ``best``. After the first round only the best of those with the same component split go on."""
     for lanes, steps, behind in RACE:
-        runs = trials.em(starts[:lanes], steps)
-        if not runs or not trials.better(runs[0], best, -behind):
+        starts = starts[:lanes]
+        runs = trials.in_turn([each for _, each in starts], steps)
+        ended = [(c, run) for (c, _), run in zip(starts, runs, strict=True) if run.mixture is not None]
+        ended.sort(key=lambda pair: trials.rank(pair[1]), reverse=True)
+        if not ended or not trials.better(ended[0][1], best, -behind):
             return None
-        starts = [run.mixture for run in runs if run.mixture is not None]
-    return runs[0]
+        firsts = {c: run for c, run in reversed(ended)}
+        starts = [(c, run.mixture) for c, run in ended if firsts[c] is run and run.mixture is not None]
+    return ended[0][1]
 
 
 def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:
@@ -89,13 +93,14 @@ def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:
     return mean - np.log1p(-np.minimum(mixture.weights, 1 - 1e-9))
 
 
-def _loss(trials: Trials, parts: Parts, k: int, best: Run) -> float:
-    """What L has gained, in nats per row, after a few steps without component k; −∞ when they fail."""
+def _without(trials: Trials, parts: Parts, k: int, best: Run) -> tuple[float, Parts] | None:
+    """What L gains, in nats per row, by a few steps without component k, and where they lead; None when they fail."""
     left = trials.mixture(parts.without(k))
     runs = [] if left is None else trials.plain([left], LEFT_OUT_STEPS)
     if not runs:
-        return -np.inf
-    return (runs[0].log_likelihoods[-1] - best.log_likelihoods[-1]) / trials.sample.weight
+        return None
+    gain = (runs[0].log_likelihoods[-1] - best.log_likelihoods[-1]) / trials.sample.weight
+    return gain, trials.parts(runs[0])
 
 
 def _splits(

@@ -56,6 +56,10 @@ class Parts(NamedTuple):
         return Parts(*(np.concatenate(pair) for pair in zip(self, others, strict=True)))
 
 
+def _lives(run: Run) -> bool:
+    return run.mixture is not None
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Where trial runs happen: a sample of the rows, a plan for it, and what is fitted; ``rng`` is all their chance."""
@@ -67,17 +71,19 @@ class Trials:
 
     def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
         """The starts in a batch through the loop, ``passes`` M-steps at most; the best first, see `rank`."""
-        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=tol))
-        return sorted(runs, key=self.rank, reverse=True)
+        return sorted(filter(_lives, self.in_turn(starts, passes, tol)), key=self.rank, reverse=True)
+
+    def in_turn(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
+        """As `em`, in the order of the starts; a run without a mixture has failed."""
+        return self._ended(starts, replace(self.plan, max_iter=passes, tol=tol))
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
         """So many steps of plain EM, which costs less than the acceleration where few are made; the highest first."""
         runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=0.0, accelerated=False))
-        return sorted(runs, key=lambda run: run.log_likelihoods[-1], reverse=True)
+        return sorted(filter(_lives, runs), key=lambda run: run.log_likelihoods[-1], reverse=True)
 
     def _ended(self, starts: list[Mixture], plan: Plan) -> list[Run]:
-        runs = em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs
-        return [run for run in runs if run.mixture is not None]
+        return list(em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs)
 
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
