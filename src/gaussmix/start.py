@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 SEED_ROWS = 10_000
 LLOYD_STEPS = 10
+# Radius of k-means' spheres, in units of the features' spread.
+RADIUS = 1e-4
 # Numbers that a table of points and centres may hold.
 SCORES = 1 << 18
 STRATEGIES = ("kmeans", "k-means++", "random", "random_from_data")
@@ -100,18 +102,28 @@ def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:
     return labels
 
 
-def lloyd(points: Array, weights: Array, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
-    """A few steps of k-means from ``labels``; a cluster that loses its points keeps its last centre's."""
-    for _ in range(LLOYD_STEPS):
-        mass = np.bincount(labels, weights, n_clusters)
-        if np.any(mass <= 0):
-            return labels
-        sums = np.stack([np.bincount(labels, weights * column, n_clusters) for column in points.T], axis=1)
-        updated = nearest_labels(points, sums / mass[:, None])
-        if np.array_equal(updated, labels) or len(np.unique(updated)) < n_clusters:
-            return labels
-        labels = updated
-    return labels
+def lloyd(points: Array, weights: Array, centres: Array) -> NDArray[np.int64] | None:
+    """Labels (n,) after a few steps of k-means from ``centres`` (K, D); None when these leave a cluster empty at once.
+
+    It is EM of spheres so small that responsibilities are zero or one. When a cluster loses its last point, the step
+    before counts.
+    """
+    n_clusters = len(centres)
+    rows, shares, radius = points.astype(np.float32), np.full(n_clusters, 1 / n_clusters), np.array(RADIUS**2)
+    spheres = None
+    for _ in range(LLOYD_STEPS + 1):
+        trial = Mixture.unchecked(shares, centres, np.repeat(radius, n_clusters), "EII")
+        found = trial.fold(rows, weights)
+        if np.any(found.mass <= 0):
+            break
+        spheres, step = trial, found.first / found.mass[:, None]
+        if np.abs(step).max() < RADIUS:
+            break
+        centres = centres + step
+    if spheres is None:
+        return None
+    labels = spheres.evaluate(rows, wanted=["labels"]).labels
+    return labels if np.bincount(labels, minlength=n_clusters).all() else None
 
 
 def seed_labels(
@@ -122,9 +134,11 @@ def seed_labels(
         seeds = rng.choice(len(points), n_components, replace=False, p=weights / weights.sum())
     else:
         seeds = kmeans_plus_plus(points, weights, n_components, rng)
-    labels = nearest_labels(points, points[seeds])
-    labels[seeds] = np.arange(n_components)
-    return lloyd(points, weights, labels, n_components) if strategy == "kmeans" else labels
+    labels = lloyd(points, weights, points[seeds]) if strategy == "kmeans" else None
+    if labels is None:
+        labels = nearest_labels(points, points[seeds])
+        labels[seeds] = np.arange(n_components)
+    return labels
 
 
 def seeded(
