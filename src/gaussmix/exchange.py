@@ -36,7 +36,7 @@ CANDIDATES = 12
 LEFT_OUT_STEPS = 5
 SPLIT_STEPS = (4, 12)
 # Attempts, each with other random directions, before the solution counts as the best.
-ATTEMPTS = 3
+ATTEMPTS = 2
 # The race: (pairs, M-steps) of its rounds, and how far behind in nats per row the winner may be after each.
 RACE = ((8, 5, 1.5e-3), (3, 15, 5e-4), (1, 100, -1e-5))
 # Half the distance of two halves in standard deviations along their axis; size and share of a small part.
