@@ -213,8 +213,8 @@ def test_it_keeps_a_component_on_one_row():
 
 def test_units_in_common_change_nothing():
     rows, _ = clusters(4)
-    plain = gaussmix.fit(rows, 3, prior="conjugate", random_state=0)
-    moved = gaussmix.fit(1e-100 * rows, 3, prior="conjugate", random_state=0)
+    plain = gaussmix.fit(rows, 3, prior="conjugate", random_state=0, init_params="kmeans")
+    moved = gaussmix.fit(1e-100 * rows, 3, prior="conjugate", random_state=0, init_params="kmeans")
     np.testing.assert_allclose(moved.mixture.means, 1e-100 * plain.mixture.means, rtol=1e-8)
     np.testing.assert_allclose(moved.mixture.covariances, 1e-200 * plain.mixture.covariances, rtol=1e-8)
 

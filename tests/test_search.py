@@ -12,7 +12,7 @@ import gaussmix
 from gaussmix import Mixture, em, exchange, families, search, start
 from gaussmix.em import Plan
 from gaussmix.families import NAMES
-from gaussmix.merging import grouped, merge_groups
+from gaussmix.merging import grouped, merge_gains, merge_groups
 from gaussmix.rows import ArraySource
 from gaussmix.trials import Parts, Trials
 
@@ -135,26 +135,40 @@ def test_every_merge_is_the_best_of_all_pairs(rng):
 @pytest.mark.parametrize("halve", exchange.HALVES[:2])
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_halves_keep_the_moments(rng, halve, diagonal):
-    """Both halves of a component have its mass, mean and covariance together."""
-    rows, gamma = rng.normal(size=(300, 3)) * [1, 10, 100], np.ones((300, 1))
+    """Both halves of every component, k and K + k, have its mass, mean and covariance together."""
+    rows, gamma = rng.normal(size=(300, 3)) * [1, 10, 100], rng.dirichlet([2.0, 1.0], size=300)
     parts = parts_of(rows, gamma, diagonal)
-    inside = trials(rows, 1, "VVI" if diagonal else "VVV", np.ones(300))
-    halves = halve(parts, 0, inside)
-    together = grouped(halves, np.array([0, 0]))
+    halves = halve(parts, trials(rows, 2, "VVI" if diagonal else "VVV", np.ones(300)), gamma)
+    together = grouped(halves, np.array([0, 1, 0, 1]))
     for ours, theirs in zip(together, parts, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-7)
-    apart = (halves.means[0] - halves.means[1]) / rows.std(axis=0)
-    assert np.linalg.norm(apart) > 0.5
-    assert np.all(np.linalg.eigvalsh(halves.scatter[0]) > 0 if not diagonal else halves.scatter[0] > 0)
+    apart = (halves.means[:2] - halves.means[2:]) / rows.std(axis=0)
+    assert np.all(np.linalg.norm(apart, axis=1) > 0.5)
+    assert np.all(halves.scatter > 0 if diagonal else np.linalg.eigvalsh(halves.scatter) > 0)
 
 
-def test_a_small_part_lies_on_a_row(rng):
+@pytest.mark.parametrize("weights", [None, np.r_[np.zeros(100), np.ones(200)]])
+def test_a_small_part_lies_on_a_row_of_its_component(rng, weights):
     rows = rng.normal(size=(300, 2))
-    parts = parts_of(rows, np.ones((300, 1)))
-    made = exchange.small_part(parts, 0, trials(rows, 1, weights=np.ones(300)))
-    assert made.mass.sum() == pytest.approx(300)
-    assert np.any(np.all(rows == made.means[1], axis=1))
-    assert np.trace(made.scatter[1] / made.mass[1]) < np.trace(parts.scatter[0] / 300) / 5
+    gamma = np.eye(2)[np.arange(300) % 2]
+    parts = parts_of(rows, gamma)
+    for _ in range(20):
+        made = exchange.small_part(parts, trials(rows, 2, weights=weights), gamma)
+        np.testing.assert_allclose(made.mass[:2] + made.mass[2:], parts.mass)
+        for k in range(2):
+            (row,) = np.flatnonzero(np.all(rows == made.means[2 + k], axis=1))
+            assert row % 2 == k
+            assert weights is None or weights[row] == 1
+            assert np.trace(made.scatter[2 + k] / made.mass[2 + k]) < np.trace(parts.scatter[k] / 150) / 5
+
+
+def test_a_merge_gains_what_the_bound_says(rng):
+    rows, gamma = rng.normal(size=(200, 2)), rng.dirichlet(np.full(6, 0.3), size=200)
+    i, j = np.array([0, 3, 5]), np.array([1, 2, 4])
+    found = merge_gains(parts_of(rows, gamma), gamma, i, j, full_log_det)
+    for a, b, gain in zip(i, j, found, strict=True):
+        merged = np.column_stack([np.delete(gamma, [a, b], axis=1), gamma[:, a] + gamma[:, b]])
+        assert gain == pytest.approx(bound(rows, merged) - bound(rows, gamma), abs=1e-4 * 200)
 
 
 @pytest.mark.parametrize("name", ["VVV", "VVI", "EEE", "VEV", "EII"])

@@ -133,20 +133,27 @@ def test_first_seed_by_weight():
     assert shares[1] == 0
 
 
-def test_lloyd_lowers_the_cost_and_empties_no_cluster(rng):
+def test_lloyd_takes_the_steps_of_k_means(rng):
     points, weights = rng.normal(size=(200, 2)), rng.exponential(size=200)
-
-    def cost(labels):
-        centres = np.stack(
-            [np.average(points[labels == k], axis=0, weights=weights[labels == k]) for k in range(5)]
-        )
-        return weights @ ((points - centres[labels]) ** 2).sum(axis=1)
-
     for seed in range(20):
-        labels = np.random.default_rng(seed).integers(5, size=200)
-        after = start.lloyd(points, weights, labels, 5)
-        assert cost(after) < cost(labels)
-        assert len(np.unique(after)) == 5
+        centres = points[np.random.default_rng(seed).choice(200, 5, replace=False)]
+        found = start.lloyd(points, weights, centres)
+        for _ in range(start.LLOYD_STEPS):
+            labels = start.nearest_labels(points, centres)
+            centres = np.stack(
+                [np.average(points[labels == k], axis=0, weights=weights[labels == k]) for k in range(5)]
+            )
+        assert np.array_equal(found, start.nearest_labels(points, centres))
+
+
+def test_lloyd_empties_no_cluster(rng):
+    """A centre that no point is nearest to at the start: there are no labels; later: those of the step before."""
+    points = np.array([[-1.0], [0.9], [1.1], [5.0]])
+    assert start.lloyd(points, np.ones(4), np.array([[0.0], [100.0]])) is None
+    for seed in range(20):
+        points = np.random.default_rng(seed).normal(size=(40, 3))
+        labels = start.lloyd(points, np.ones(40), points[:12])
+        assert set(labels) == set(range(12))
 
 
 @pytest.mark.parametrize("strategy", ["kmeans", "k-means++", "random_from_data"])

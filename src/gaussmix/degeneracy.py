@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.mixture import Mixture
-from gaussmix.priors import Prior
+from gaussmix.priors import Prior, PseudoRows
 from gaussmix.statistics import Statistics
 
 Array = NDArray[np.float64]
 
 SUPPLIED = 0.1
+HARDLY = 1e-3
 FEW_ROWS = 3
 RELATIVE = 1e-3
 # Variances of a family that knows no units per feature, a sphere say, may be this far from those of the features.
@@ -33,7 +34,10 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
     if not spread.any():
         return ()
     mass = statistics.mass
-    degenerate = _mostly_supplied(mixture, statistics, prior, spread)
+    if _hardly_supplied(mixture, mass, prior.pseudo_rows):
+        degenerate = np.zeros(len(mass), dtype=bool)
+    else:
+        degenerate = _mostly_supplied(mixture, statistics, prior, spread)
     few = mass < FEW_ROWS * (spread.sum() + 1)
     if few.any():
         covariances = _spread_out(mixture, mixture.covariances, spread)
@@ -47,6 +51,20 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
     """Which features vary at all; the others carry only the floor of their variance."""
     varying: NDArray[np.bool_] = ~prior.pseudo_rows.constant
     return varying
+
+
+def _hardly_supplied(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
+    """Whether pseudo-rows are so small a part of every smallest eigenvalue that no family need be asked.
+
+    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and |W_k|² is at least one over the
+    smallest of Σ_k.
+    """
+    if pseudo_rows.constant.any():
+        return False
+    scaled = mixture.whitening * np.sqrt(pseudo_rows.variances)
+    squares = np.square(scaled).reshape(len(scaled), -1).sum(axis=1)
+    parts = pseudo_rows.count / (mass + pseudo_rows.count + 1e-300) * squares
+    return bool(parts.max() < HARDLY)
 
 
 def _mostly_supplied(

@@ -39,6 +39,8 @@ SPLIT_STEPS = (4, 12)
 ATTEMPTS = 2
 # The race: (pairs, M-steps) of its rounds, and how far behind in nats per row the winner may be after each.
 RACE = ((8, 5, 1.5e-3), (3, 15, 5e-4), (1, 100, -1e-5))
+# So few steps are plain ones: acceleration would not begin to pay.
+PLAIN = 5
 # Half the distance of two halves in standard deviations along their axis; size and share of a small part.
 APART = 0.7
 SMALL, SMALL_SHARE = 0.3, 0.3
@@ -70,15 +72,15 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
 
 
 def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run | None:
-    """The winner, if it is better than ``best``. After the first round only the best of those with the same component split go on."""
+    """The winner, if it is better than ``best``; of pairs that split the same component only the best go on."""
     for lanes, steps, behind in RACE:
         starts = starts[:lanes]
-        runs = trials.in_turn([each for _, each in starts], steps)
+        runs = trials.in_turn([each for _, each in starts], steps, accelerated=steps > PLAIN)
         ended = [(c, run) for (c, _), run in zip(starts, runs, strict=True) if run.mixture is not None]
         ended.sort(key=lambda pair: trials.rank(pair[1]), reverse=True)
         if not ended or not trials.better(ended[0][1], best, -behind):
             return None
-        firsts = {c: run for c, run in reversed(ended)}
+        firsts = dict(reversed(ended))
         starts = [(c, run.mixture) for c, run in ended if firsts[c] is run and run.mixture is not None]
     return ended[0][1]
 

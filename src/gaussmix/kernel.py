@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 def fold(
-    rows: Array,
+    rows: NDArray[Any],
     row_weights: Array | None,
     log_weights: Array,
     means: Array,
@@ -54,11 +54,12 @@ def fold(
         assert memo is not None
         memo["order"] = spatial_order(rows, n_threads)
         scalars = _kernel.fold(rows, row_weights, *parameters, *sums, known[0], memo["order"])
+        assert scalars is not None
     return *sums, *scalars
 
 
 def evaluate(
-    rows: Array,
+    rows: NDArray[Any],
     log_weights: Array,
     means: Array,
     whitening: Array,

@@ -67,7 +67,8 @@ def merge_gains(
     first, both = gamma[:, i].astype(np.float32), (gamma[:, i] + gamma[:, j]).astype(np.float32)
     share = np.clip(first / np.maximum(both, 1e-30), 1e-7, 1 - 1e-7)
     entropy = share * np.log(share) + (1 - share) * np.log(1 - share)
-    return joint - own[i] - own[j] + np.einsum("np,np->p", both, entropy)
+    gains: Array = joint - own[i] - own[j] + np.einsum("np,np->p", both, entropy)
+    return gains
 
 
 class _Merging:

@@ -263,7 +263,7 @@ class Mixture:
 
     def fold(
         self,
-        rows: Array,
+        rows: NDArray[Any],
         row_weights: Array | None = None,
         memo: dict[str, Any] | None = None,
         n_threads: int = 1,
@@ -287,7 +287,7 @@ class Mixture:
         return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 
     def evaluate(
-        self, rows: Array, n_threads: int = 1, wanted: Collection[str] = Evaluation._fields
+        self, rows: NDArray[Any], n_threads: int = 1, wanted: Collection[str] = Evaluation._fields
     ) -> Evaluation:
         """ln p, labels (−1: noise) and γ of checked ``rows``; what is not ``wanted``, by name, is empty."""
         found = kernel.evaluate(

@@ -35,9 +35,11 @@ START_ROWS = 3_000
 SHARED_ROWS = 6_000
 SEED_ROWS = 3_000
 MERGE_ROWS = 500
-# Rows that tell where the middle of the data is; single precision must resolve its quartiles to this part.
+# Rows that tell where the middle half of the data is. Single precision must resolve it to this part, and the data must
+# lie well within its range.
 MEDIAN_ROWS = 1_000
 STEPS = 1e-4
+RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
 # M-steps of a start; after it was merged by a part of its components; and of K components in the end.
@@ -81,10 +83,11 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
 
 
 def _lightened(rows: Array) -> NDArray[np.floating]:
-    """Centred rows in single precision, twice as fast, unless its steps would be seen in the middle half of a feature."""
-    quartiles = np.quantile(rows[:MEDIAN_ROWS], [0.25, 0.75], axis=0)
-    fine = np.abs(rows).max(axis=0) * 2.0**-24 < STEPS * (quartiles[1] - quartiles[0])
-    return rows.astype(np.float32) if fine.all() else rows
+    """Centred rows in single precision, twice as fast, unless its steps or range would be seen."""
+    low, high = np.quantile(rows[:MEDIAN_ROWS], [0.25, 0.75], axis=0)
+    largest, middle = np.abs(rows).max(axis=0), high - low
+    seen = (largest * 2.0**-24 > STEPS * middle) | (middle < 1 / RANGE) | (largest > RANGE)
+    return rows if seen.any() else rows.astype(np.float32)
 
 
 def _best(trials: Trials) -> Run | None:

@@ -73,17 +73,17 @@ class Trials:
         """The starts in a batch through the loop, ``passes`` M-steps at most; the best first, see `rank`."""
         return sorted(filter(_lives, self.in_turn(starts, passes, tol)), key=self.rank, reverse=True)
 
-    def in_turn(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
+    def in_turn(
+        self, starts: list[Mixture], passes: int, tol: float = FINE, accelerated: bool = True
+    ) -> list[Run]:
         """As `em`, in the order of the starts; a run without a mixture has failed."""
-        return self._ended(starts, replace(self.plan, max_iter=passes, tol=tol))
+        plan = replace(self.plan, max_iter=passes, tol=tol, accelerated=accelerated)
+        return list(em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs)
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
         """So many steps of plain EM, which costs less than the acceleration where few are made; the highest first."""
-        runs = self._ended(starts, replace(self.plan, max_iter=passes, tol=0.0, accelerated=False))
+        runs = self.in_turn(starts, passes, 0.0, accelerated=False)
         return sorted(filter(_lives, runs), key=lambda run: run.log_likelihoods[-1], reverse=True)
-
-    def _ended(self, starts: list[Mixture], plan: Plan) -> list[Run]:
-        return list(em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs)
 
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
