@@ -223,20 +223,27 @@ void scatter_about_means(const In& origin, const In& mass, const In& first, cons
     scatter(from, means.data(), about.data());
 }
 
-// Fills vector with noise mass, mass, first and second about the means of a mixture, and behind them noise mass, masses
-// and first moments in whitened coordinates: its masses and whitening say in which.
-void coordinates(const In& origin, const In& mass, const In& first, const In& second, double noise_mass, const In& means,
-                 const In& masses, const In& whitening, const Out& vector) {
-    const Moments from = moments(origin, mass, first, second);
-    const std::int64_t size = 1 + from.K + from.K * from.D + from.size();
-    require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
-                std::int64_t(vector.size()) == size + 1 + from.K + from.K * from.D,
-            "means, masses, whitening or the vector has another shape");
-    double *const packed = vector.data(), *const white = packed + size;
-    packed[0] = noise_mass;
-    white[0] = noise_mass / std::sqrt(std::accumulate(masses.data(), masses.data() + from.K, 1e-300));
-    recentre(from, means.data(), packed + 1);
-    whiten_first(from, packed + 1, masses.data(), whitening.data(), white + 1);
+// Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
+// second about the means of a mixture, and behind them the same in whitened coordinates: its masses and whitening say in
+// which.
+void coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
+    const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
+    double* packed = vectors.data();
+    for (const nb::handle each : several) {
+        const auto [origin, mass, first, second, noise_mass] =
+            nb::cast<std::tuple<In, In, In, In, double>>(each);
+        const Moments from = moments(origin, mass, first, second);
+        const std::int64_t length = 1 + from.K + from.K * from.D, size = length + from.size();
+        require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
+                    vectors.size() == several.size() * (size + length + white_second(from)),
+                "means, masses, whitening or the vectors have another shape");
+        double* const white = packed + size;
+        packed[0] = noise_mass;
+        white[0] = noise_mass / root;
+        recentre(from, means.data(), packed + 1);
+        whiten(from, packed + 1, masses.data(), whitening.data(), white + 1);
+        packed = white + length + white_second(from);
+    }
 }
 
 // Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
@@ -311,9 +318,9 @@ NB_MODULE(_kernel, m) {
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
           "Fills those of log_density, label and responsibilities that are not empty.");
-    m.def("coordinates", &coordinates, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
-          nb::arg("noise_mass"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"), nb::arg("vector").noconvert(),
-          "Fills a vector with statistics about the means of a mixture, and with what compares them.");
+    m.def("coordinates", &coordinates, nb::arg("several"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"),
+          nb::arg("vectors").noconvert(),
+          "Fills vectors with statistics about the means of a mixture, and with what compares them.");
     m.def("scatter", &scatter_about_means, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
           nb::arg("means").noconvert(), nb::arg("about").noconvert(), "Fills means and the scatter about them.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),

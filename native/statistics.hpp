@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 namespace gaussmix {
 
@@ -56,18 +58,48 @@ inline void recentre(const Moments& m, const double* origin, double* packed) {
     }
 }
 
-// Masses and first moments in coordinates in which the complete-data information is the identity: n / sqrt(N_k) and
-// W_k d / sqrt(N_k), of packed sums, with N_k the masses and W_k the whitening, (K, D) or matrices, of a mixture.
-inline void whiten_first(const Moments& m, const double* packed, const double* masses, const double* roots, double* white) {
+// How many coordinates the second moments have: of a matrix its lower triangle.
+inline std::int64_t white_second(const Moments& m) { return m.slices * m.D * (m.diagonal ? 2 : m.D + 1) / 2; }
+
+// Packed sums in coordinates in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
+// W_k S_k W_k^T - n I over sqrt(N_k), its diagonal also over sqrt(2), with N_k the masses and W_k the whitening, (K, D)
+// or matrices, of a mixture. Matrices that components share count their mass together.
+inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots, double* white) {
+    const double* const first = packed + m.K;
+    const double* const second = first + m.K * m.D;
     for (std::int64_t k = 0; k < m.K; ++k) {
         const double unit = 1 / std::sqrt(std::max(masses[k], 1e-300));
-        const double* const d = packed + m.K + k * m.D;
+        const double* const d = first + k * m.D;
         white[k] = packed[k] * unit;
         for (std::int64_t i = 0; i < m.D; ++i) {
             const double* const row = roots + m.row(k, i);
             double sum = 0;
             for (std::int64_t j = m.diagonal ? i : 0; j <= i; ++j) sum += row[j] * d[j];
             white[m.K + k * m.D + i] = sum * unit;
+        }
+    }
+    double* out = white + m.K + m.K * m.D;
+    std::vector<double> half(m.D);
+    for (std::int64_t s = 0; s < m.slices; ++s) {
+        const std::int64_t end = m.slices < m.K ? m.K : s + 1;
+        const double n = std::accumulate(packed + s, packed + end, 0.0);
+        const double unit = 1 / std::sqrt(std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300));
+        for (std::int64_t i = 0; i < m.D; ++i) {
+            const double* const row = roots + m.row(s, i);
+            const double diagonal_unit = unit * std::sqrt(0.5);
+            if (m.diagonal) {
+                *out++ = (row[i] * second[m.row(s, i) + i] * row[i] - n) * diagonal_unit;
+                continue;
+            }
+            std::fill(half.begin(), half.end(), 0.0);  // row i of W S
+            for (std::int64_t l = 0; l <= i; ++l)
+                for (std::int64_t j = 0; j <= i; ++j) half[j] += row[l] * second[m.row(s, l) + j];
+            for (std::int64_t j = 0; j <= i; ++j) {
+                const double* const other = roots + m.row(s, j);
+                double sum = j == i ? -n : 0;
+                for (std::int64_t l = 0; l <= j; ++l) sum += half[l] * other[l];
+                *out++ = sum * (j == i ? diagonal_unit : unit);
+            }
         }
     }
 }

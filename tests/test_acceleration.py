@@ -8,75 +8,119 @@ import numpy as np
 import pytest
 
 from gaussmix import acceleration, em, kernel, start
-from gaussmix.acceleration import STRIDE, extrapolated, implicit_step
+from gaussmix.acceleration import MEMORY, REACH, STRIDE, damping, extrapolated, implicit_step, solved
+from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
 
 FAMILIES = ("VVV", "EEE", "VVI", "VII")
 
 
-def two_passes(rng, name, equal_weights=False):
-    """(u, g) of two passes of plain EM, the last at the mixture that is returned too."""
+def passes_of(rng, name, count=4):
+    """(u, g) of passes of plain EM, the last at the mixture that is returned too."""
     rows = rng.normal(size=(300, 3)) * [1.0, 5.0, 0.2] + rng.integers(3, size=(300, 1)) * [2.0, 0, 0.1]
     source = ArraySource(rows)
     prior = start.data_prior(source, 4, 1e-6)
     blank = start.blank_mixture(4, name, prior)
     first = start.seeded(source, "k-means++", blank, prior, rng, False)
-    plan = em.Plan(prior, 0.0, 3, equal_weights, accelerated=False)
+    plan = em.Plan(prior, 0.0, count + 1, accelerated=False)
     states = [s.runs[0] for s in em.passes(source, em.State((em.Run(first),), plan))]
-    pairs = [(run.made_of, run.folded) for run in states[1:3]]
-    return *pairs, states[2].mixture
+    return [(run.made_of, run.folded) for run in states[1 : count + 1]], states[count].mixture
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_coordinates(rng, name):
-    (used, _), (_, folded), mixture = two_passes(rng, name)
-    mass = folded.mass
-    vectors, size = kernel.coordinates([used, folded], mixture.means, mixture.whitening, mass)
+    """The packed sums about the means; behind them what has the identity as its complete-data information."""
+    ((used, _), (_, folded)), mixture = passes_of(rng, name, 2)
+    mass, roots = folded.mass, mixture.whitening
+    vectors, size = kernel.coordinates([used, folded], mixture.means, roots, mass)
     for each, vector in zip((used, folded), vectors, strict=True):
         moved = each.recentred(mixture.means)
         packed = np.concatenate([[each.noise_mass], moved.mass, moved.first.ravel(), moved.second.ravel()])
         np.testing.assert_allclose(vector[:size], packed, rtol=1e-12, atol=1e-12 * np.abs(packed).max())
         root = np.sqrt(mass)
-        roots = mixture.whitening
-        whitened = roots * moved.first if roots.ndim == 2 else (roots @ moved.first[:, :, None])[:, :, 0]
-        white = np.concatenate(
-            [[each.noise_mass / math.sqrt(mass.sum())], moved.mass / root, (whitened / root[:, None]).ravel()]
-        )
-        np.testing.assert_allclose(vector[size:], white, rtol=1e-12, atol=1e-12 * np.abs(white).max())
+        if roots.ndim == 2:
+            first = roots * moved.first
+            second = (roots**2 * moved.second - moved.mass[:, None]) / root[:, None] / math.sqrt(2)
+        else:
+            first = (roots @ moved.first[:, :, None])[:, :, 0]
+            shared = len(moved.second) == 1
+            own, own_root = (moved.mass.sum(), math.sqrt(mass.sum())) if shared else (moved.mass, root)
+            second = roots @ moved.second @ roots.transpose(0, 2, 1)
+            second = (second - np.reshape(own, (-1, 1, 1)) * np.eye(3)) / np.reshape(own_root, (-1, 1, 1))
+            second = (second / np.sqrt(1 + np.eye(3)))[:, *np.tril_indices(3)]
+        parts = [[each.noise_mass / math.sqrt(mass.sum())], moved.mass / root, first / root[:, None], second]
+        white = np.concatenate([np.ravel(part) for part in parts])
+        np.testing.assert_allclose(vector[size:], white, rtol=1e-11, atol=1e-11 * np.abs(white).max())
         if moved.second.ndim == 3:
             second = vector[size - moved.second.size : size].reshape(moved.second.shape)
             assert np.array_equal(second, np.swapaxes(second, 1, 2))
 
 
-@pytest.mark.parametrize("length", [1e-6, 1e-3, 1.0])
-def test_implicit_step_solves_its_equation(rng, length):
-    """(μ + B) p = (1 + μ) f, with B the BFGS update of the identity that the secant pair makes of μ + B."""
-    matrix = rng.normal(size=(6, 6))
-    hessian = matrix @ matrix.T / 20
-    f, s = rng.normal(size=6) * length, rng.normal(size=6)
-    y, weight = hessian @ s, 50.0
-    basis = np.stack([f, s, y])
-    factors = implicit_step((basis @ basis.T).tolist(), weight)
-    mu = np.linalg.norm(f) / math.sqrt(weight) / STRIDE
-    z = y + mu * s
-    damped = (1 + mu) * (np.eye(6) - np.outer(s, s) / (s @ s)) + np.outer(z, z) / (z @ s)
-    np.testing.assert_allclose(damped @ (factors @ basis), (1 + mu) * f, rtol=1e-9, atol=1e-12 * length)
+def test_coordinates_see_the_information(rng):
+    """Their covariance over rows of one component is the identity, that of the complete data."""
+    covariance = np.diag([1.0, 9.0, 0.04]) + 0.1
+    mixture = Mixture(weights=[1.0], means=[[1.0, 2, 3]], covariances=[covariance], covariance_type="VVV")
+    rows = mixture.means + rng.normal(size=(5000, 3)) @ np.linalg.cholesky(covariance).T
+    several = [mixture.fold(row[None]) for row in rows]
+    vectors, size = kernel.coordinates(several, mixture.means, mixture.whitening, np.ones(1))
+    np.testing.assert_allclose(np.cov(vectors[:, size + 2 :].T), np.eye(9), atol=0.15)
 
 
-def test_no_step_without_curvature():
-    assert implicit_step(np.zeros((3, 3)).tolist(), 10.0) is None
-    f, s = np.array([1e-9, 0.0]), np.array([1.0, 0.0])
-    basis = np.stack([f, s, -s])  # the objective curves upwards along the last step
-    assert implicit_step((basis @ basis.T).tolist(), 10.0) is None
-    basis[0, 0] = np.nan
-    assert implicit_step((basis @ basis.T).tolist(), 10.0) is None
+def quadratic(rng, n=6, length=1.0):
+    """A symmetric B with eigenvalues from 0 to 1, steps S, what they tell Y = S B, and f."""
+    turn, _ = np.linalg.qr(rng.normal(size=(n, n)))
+    curvature = turn @ np.diag(np.linspace(0.02, 1, n)) @ turn.T
+    steps = rng.normal(size=(3, n))
+    return curvature, steps, steps @ curvature, rng.normal(size=n) * length
+
+
+@pytest.mark.parametrize("mu", [1e-4, 1e-2, 1.0, 100.0])
+def test_implicit_step_solves_its_equation(rng, mu):
+    """(μ + B) p = (1 + μ) f, with B as the steps tell it along them and 1 across them."""
+    curvature, s, y, f = quadratic(rng)
+    p = f + np.array(implicit_step(f, s, y, mu)) @ (s - y)
+    along = np.linalg.pinv(s)
+    told = along @ y + np.eye(6) - along @ s
+    np.testing.assert_allclose(s @ told, s @ curvature, atol=1e-12)
+    np.testing.assert_allclose((mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * (1 + mu))
+
+
+def test_newton_where_the_steps_span_all(rng):
+    curvature, _, _, f = quadratic(rng)
+    s = np.linalg.eigh(curvature)[1].T
+    p = f + np.array(implicit_step(f, s, s @ curvature, 0.0)) @ (s - s @ curvature)
+    np.testing.assert_allclose(curvature @ p, f, rtol=1e-9)
+
+
+def test_strides_are_short_where_the_path_is_fast_and_bounded_where_it_rests():
+    assert damping(4.0, 100.0) == pytest.approx(0.2 / STRIDE)
+    assert damping(400.0, 100.0) == pytest.approx(10 * damping(4.0, 100.0))
+    assert damping(0.0, 100.0) == 1 / REACH
+
+
+def test_what_is_solved_is_positive_definite(rng):
+    matrix, right = rng.normal(size=(3, 3)) * 0.3 + 2 * np.eye(3), rng.normal(size=3)
+    np.testing.assert_allclose(solved(matrix.tolist(), right.tolist()), np.linalg.solve(matrix, right))
+    matrix[2, 2] = -1.0  # the objective curves upwards along the oldest step: it is left out
+    np.testing.assert_allclose(
+        solved(matrix.tolist(), right.tolist()), np.linalg.solve(matrix[:2, :2], right[:2])
+    )
+    for nothing in (-1.0, 0.0, np.nan, np.inf):
+        matrix[0, 0] = nothing
+        assert solved(matrix.tolist(), right.tolist()) == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_step_without_curvature(rng, name):
+    (_, last), mixture = passes_of(rng, name, 2)
+    assert extrapolated([last, last], mixture) is None
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_short_strides_are_plain_em(rng, monkeypatch, name):
-    before, last, mixture = two_passes(rng, name)
+    passes, mixture = passes_of(rng, name)
     monkeypatch.setattr(acceleration, "STRIDE", 1e-12)
-    found, (_, expected) = extrapolated(before, last, mixture), last
+    found, (_, expected) = extrapolated(passes, mixture), passes[-1]
     for field in ("origin", "mass", "first", "second", "noise_mass"):
         ours, theirs = getattr(found, field), getattr(expected, field)
         np.testing.assert_allclose(ours, theirs, atol=1e-8 * max(1, np.abs(theirs).max()))
@@ -84,15 +128,25 @@ def test_short_strides_are_plain_em(rng, monkeypatch, name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_proposed_accounts_for_every_row(rng, name):
-    before, last, mixture = two_passes(rng, name)
-    found = extrapolated(before, last, mixture)
+    passes, mixture = passes_of(rng, name)
+    found, (_, folded) = extrapolated(passes, mixture), passes[-1]
     assert found.mass.sum() + found.noise_mass == pytest.approx(300, rel=1e-12)
-    assert found.origin is last[1].origin
+    assert found.origin is folded.origin
     assert (found.weight, found.rows) == (300.0, 300)
-    assert not np.allclose(found.mass, last[1].mass)
+    assert not np.allclose(found.mass, folded.mass)
 
 
 def test_no_component_is_emptied(rng, monkeypatch):
-    before, last, mixture = two_passes(rng, "VVV")
-    monkeypatch.setattr(acceleration, "implicit_step", lambda products, weight: (1e4, 0.0, 0.0))
-    assert extrapolated(before, last, mixture) is None
+    passes, mixture = passes_of(rng, "VVV")
+    monkeypatch.setattr(acceleration, "implicit_step", lambda f, s, y, mu: [1e4])
+    assert extrapolated(passes, mixture) is None
+
+
+def test_a_run_remembers_so_many_passes_and_plain_em_none(rng):
+    source = ArraySource(rng.normal(size=(200, 2)))
+    prior = start.data_prior(source, 3, 1e-6)
+    first = start.seeded(source, "k-means++", start.blank_mixture(3, "VVV", prior), prior, rng, False)
+    for accelerated, most in ((True, MEMORY), (False, 0)):
+        state = em.State((em.Run(first),), em.Plan(prior, 0.0, 10, accelerated=accelerated))
+        lengths = [len(after.runs[0].earlier) for after in em.passes(source, state)]
+        assert (lengths[:2], max(lengths), lengths[-1]) == ([0, 0], most, most)

@@ -60,6 +60,9 @@ def assert_same_run(left, right):
     for name in ("used", "made_of", "folded"):
         for mine, theirs in zip(*(astuple(getattr(run, name)) for run in (left, right)), strict=True):
             assert np.array_equal(mine, theirs), name
+    assert len(left.earlier) == len(right.earlier)
+    for mine, theirs in zip(*(sum(run.earlier, ()) for run in (left, right)), strict=True):
+        assert all(map(np.array_equal, astuple(mine), astuple(theirs)))
 
 
 # ---- the objective -----------------------------------------------------------------------------------------

@@ -9,12 +9,17 @@ components overlap. A Newton step would be quick, and end in another valley. An 
 
 stays near the path, whatever τ, and is EM's own for τ → 0 and Newton's for τ → ∞; where B = 1, EM is exact and p = f.
 With τ inversely proportional to the length of f this is pseudo-transient continuation (Kelley & Keyes 1998, SIAM J.
-Numer. Anal. 35, 508-523). Of B is known what the last step s told, B s = y = −Δf: μ + B is the BFGS update of
-μ + 1 by the pair s, y + μ s. All families share it, for it never sees parameters; what it proposes goes through the
-M-step like any statistics, and the loop accepts it only when the objective rises.
+Numer. Anal. 35, 508-523). Of B is known what the last steps S = (s₁, s₂, …) told, B S = Y = −ΔF = S − ΔG; elsewhere
+it is taken for 1. With γ of (SᵀY + μ SᵀS) γ = Sᵀf, the equation along these steps, p = f + ΔG γ, that is
 
-Statistics are extrapolated about one origin, the current means. Lengths and products are those of masses and whitened
-first moments, in which the complete-data information is the identity.
+    u' = g + Σᵢ γᵢ Δgᵢ
+
+(for μ = 0 the first kind of Anderson's method: Fang & Saad 2009, Numer. Linear Algebra Appl. 16, 197-221). All families
+share it, for it never sees parameters; what it proposes goes through the M-step like any statistics, and the loop
+accepts it only when the objective rises.
+
+Statistics are extrapolated about one origin, the current means. Lengths and products are those of coordinates in which
+the complete-data information is the identity, so that B is symmetric and its eigenvalues are at most 1.
 """
 
 from __future__ import annotations
@@ -32,43 +37,62 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 Pass = tuple[Statistics, Statistics]
 
-# τ times the length of f, in standard deviations per square root of a row.
-STRIDE = 1 / 128
+# τ times the length of f, in standard deviations per square root of a row: a longer stride leaves a path that bends.
+STRIDE = 1 / 32
+# The longest τ, in passes of EM: near a saddle f is short, and a longer one would stop there where EM goes on.
+REACH = 16
+# Steps that are remembered: how many slow directions the path may have at once.
+MEMORY = 3
 
-# f, s and y of the vectors u, g of the pass before and u, g of this one.
-DIFFERENCES = np.array([[0.0, 0, -1, 1], [-1, 0, 1, 0], [-1, 1, 1, -1]])
 
+def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
+    """Statistics u + p to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
 
-def extrapolated(before: Pass, last: Pass, mixture: Mixture) -> Statistics | None:
-    """Statistics u + p to go on with, from (u, g) of two passes, the ``last`` at ``mixture``; None: EM's step is best.
-
-    None where the two tell nothing of the curvature, and where a component would lose nearly all its mass.
+    None where they tell nothing of the curvature, and where a component would lose nearly all its mass.
     """
-    used, folded = last
-    passes = (*before, used, folded)
-    vectors, size = coordinates(passes, mixture.means, mixture.whitening, folded.mass)
-    differences = DIFFERENCES @ vectors
-    metric = differences[:, size:]
-    factors = implicit_step((metric @ metric.T).tolist(), folded.weight)
-    if factors is None:
+    folded = passes[-1][1]
+    several = [statistics for each in reversed(passes) for statistics in each]
+    vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
+    used, given = vectors[::2], vectors[1::2]
+    f = (given[0] - used[0])[size:]
+    s = (used[:-1] - used[1:])[:, size:]
+    changes = given[:-1] - given[1:]
+    gamma = implicit_step(f, s, s - changes[:, size:], damping(float(f @ f), folded.weight))
+    if not gamma:
         return None
-    vector = vectors[2, :size] + np.array(factors) @ differences[:, :size]
-    return _unpacked(vector, folded) if _keeps_mass(vector, vectors[2], len(folded.mass)) else None
+    vector = given[0, :size] + np.array(gamma) @ changes[: len(gamma), :size]
+    return _unpacked(vector, folded) if _keeps_mass(vector, used[0], len(folded.mass)) else None
 
 
-def implicit_step(products: Sequence[Sequence[float]], weight: float) -> tuple[float, float, float] | None:
-    """The factors of f, s and y in p, from their inner ``products``; None where B is not known to be positive.
+def damping(squared_length: float, weight: float) -> float:
+    """μ = 1/τ where f has this squared length."""
+    return max(math.sqrt(squared_length / weight) / STRIDE, 1 / REACH)
 
-    With z = y + μ s, α = s·f / s·z and β = z·(f − α z) / ((1 + μ) s·z), p = (1 + μ) [(f − α z) / (1 + μ) + (α − β) s].
+
+def implicit_step(f: Array, s: Array, y: Array, mu: float) -> list[float]:
+    """γ in p = f + Σᵢ γᵢ (sᵢ − yᵢ), of the last steps s and what they told, (m, .), the last first; maybe fewer."""
+    return solved((s @ (y + mu * s).T).tolist(), (s @ f).tolist())
+
+
+def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """γ of ``matrix`` γ = ``right``, of as many of its first rows and columns as are positive definite; maybe none.
+
+    By elimination: the pivots are the curvatures of each step beside those before it, later steps first.
     """
-    (ff, fs, fy), (_, ss, sy), (_, _, yy) = products
-    mu = math.sqrt(ff / weight) / STRIDE
-    sz, fz, zz = sy + mu * ss, fy + mu * fs, yy + 2 * mu * sy + mu * mu * ss
-    if not 1e-12 * math.sqrt(ss * max(zz, 0.0)) < sz < math.inf:
-        return None
-    alpha = fs / sz
-    beta = (fz - alpha * zz) / ((1 + mu) * sz)
-    return 1.0, (1 + mu) * (alpha - beta) - mu * alpha, -alpha
+    rows: list[list[float]] = []
+    for k, (row, value) in enumerate(zip(matrix, right, strict=True)):
+        row = [*row, value]
+        for j, above in enumerate(rows):
+            factor = row[j] / above[j]
+            row = [a - factor * b for a, b in zip(row, above, strict=True)]
+        if not 1e-10 * abs(matrix[k][k]) < row[k] < math.inf:
+            break
+        rows.append(row)
+    gamma: list[float] = []
+    for k in reversed(range(len(rows))):
+        known = sum(rows[k][k + 1 + j] * each for j, each in enumerate(gamma))
+        gamma.insert(0, (rows[k][-1] - known) / rows[k][k])
+    return gamma
 
 
 def _keeps_mass(vector: Array, start: Array, n_components: int) -> bool:

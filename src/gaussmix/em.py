@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix.acceleration import extrapolated, remaining_gain
+from gaussmix.acceleration import MEMORY, Pass, extrapolated, remaining_gain
 from gaussmix.mixture import Mixture, m_step
 from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
@@ -74,6 +74,8 @@ class Run:
         What the candidate was made of; None for a first one.
     made_of, folded : Statistics or None
         What `mixture` was made of, and what the pass at it gave.
+    earlier : tuple of pairs of Statistics
+        The same of the passes before it, the last ones of an accelerated run.
     gains : tuple of float
         Gains of the last plain EM steps in a row.
     trial : bool
@@ -89,6 +91,7 @@ class Run:
     used: Statistics | None = None
     made_of: Statistics | None = None
     folded: Statistics | None = None
+    earlier: tuple[Pass, ...] = ()
     gains: tuple[float, ...] = ()
     trial: bool = False
 
@@ -216,7 +219,6 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
         return _next(run, None, plan)
     if not math.isfinite(objective):
         return _with(run, candidate=None, reason=COLLAPSED)
-    before = run
     run = _with(
         run,
         mixture=mixture,
@@ -224,6 +226,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
         objectives=(*run.objectives, objective),
         made_of=run.used,
         folded=statistics,
+        earlier=_passes(run)[-MEMORY:] if plan.accelerated else (),
         # The first pass gains nothing: there is no objective before it.
         gains=(*run.gains, gain)[-2:] if run.objectives and not run.trial else (),
     )
@@ -232,15 +235,19 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     # A plain step when the last one gained so little that two of them may tell that this is the end.
     small = max(0.1 * plan.tol * statistics.weight, _rounding(run))
     testing = gain < small and len(run.gains) < 2
-    return _next(run, _longer(before, run) if plan.accelerated and not testing else None, plan)
+    return _next(run, _longer(run) if plan.accelerated and not testing else None, plan)
 
 
-def _longer(before: Run, run: Run) -> Statistics | None:
-    """What the last two passes propose in place of EM's own step."""
-    if before.made_of is None or before.folded is None or run.made_of is None:
-        return None
-    assert run.folded is not None and run.mixture is not None
-    return extrapolated((before.made_of, before.folded), (run.made_of, run.folded), run.mixture)
+def _passes(run: Run) -> tuple[Pass, ...]:
+    """(u, g) of the last passes, without a first one, whose θ was made of no statistics."""
+    last = () if run.made_of is None or run.folded is None else ((run.made_of, run.folded),)
+    return (*run.earlier, *last)
+
+
+def _longer(run: Run) -> Statistics | None:
+    """What the last passes propose in place of EM's own step."""
+    assert run.mixture is not None
+    return extrapolated(_passes(run), run.mixture) if run.earlier else None
 
 
 def _converged(run: Run, plan: Plan, weight: float) -> bool:

@@ -91,14 +91,17 @@ def coordinates(
 ) -> tuple[Array, int]:
     """Statistics as vectors, one a row, and how many entries of a row are theirs.
 
-    These are noise mass, mass, first and second about ``means``. Behind them are noise mass / √N, mass / √N_k and
-    W_k first / √N_k, which compare them: N_k are the given ``masses``, N their sum.
+    These are noise mass, mass, first and second about ``means``. Behind them are noise mass / √N, mass / √N_k,
+    W_k first / √N_k and (W_k second W_kᵀ − mass I) / √N_k, of which the diagonal is divided by √2 and the rest is there
+    once: they compare statistics. N_k are the given ``masses``, N their sum.
     """
     length = 1 + masses.size + means.size
-    vectors = np.empty((len(several), 2 * length + whitening.size))
-    for s, vector in zip(several, vectors, strict=True):
-        sums = (s.origin, s.mass, s.first, s.second, s.noise_mass)
-        _kernel.coordinates(*sums, means, masses, whitening, vector)
+    triangle = (
+        whitening.size if whitening.ndim == 2 else len(whitening) * math.comb(whitening.shape[1] + 1, 2)
+    )
+    vectors = np.empty((len(several), 2 * length + whitening.size + triangle))
+    sums = [(s.origin, s.mass, s.first, s.second, s.noise_mass) for s in several]
+    _kernel.coordinates(sums, means, masses, whitening, vectors)
     return vectors, length + whitening.size
 
 
