@@ -78,28 +78,30 @@ inline void whiten(const Moments& m, const double* packed, const double* masses,
             white[m.K + k * m.D + i] = sum * unit;
         }
     }
+    const double root_half = std::sqrt(0.5);
     double* out = white + m.K + m.K * m.D;
-    std::vector<double> half(m.D);
+    std::vector<double> half(m.D), turned(m.diagonal ? 0 : m.D * m.D);
     for (std::int64_t s = 0; s < m.slices; ++s) {
         const std::int64_t end = m.slices < m.K ? m.K : s + 1;
         const double n = std::accumulate(packed + s, packed + end, 0.0);
         const double unit = 1 / std::sqrt(std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300));
-        for (std::int64_t i = 0; i < m.D; ++i) {
-            const double* const row = roots + m.row(s, i);
-            const double diagonal_unit = unit * std::sqrt(0.5);
-            if (m.diagonal) {
-                *out++ = (row[i] * second[m.row(s, i) + i] * row[i] - n) * diagonal_unit;
-                continue;
+        if (m.diagonal) {
+            for (std::int64_t i = s * m.D; i < (s + 1) * m.D; ++i) *out++ = (roots[i] * second[i] * roots[i] - n) * unit * root_half;
+            continue;
+        }
+        for (std::int64_t i = 0; i < m.D; ++i)
+            for (std::int64_t j = 0; j <= i; ++j) turned[j * m.D + i] = roots[m.row(s, i) + j];
+        for (std::int64_t i = 0; i < m.D; ++i, out += i) {
+            std::fill_n(half.begin(), i + 1, 0.0);  // row i of W S
+            std::fill_n(out, i + 1, 0.0);           // row i of W S W^T
+            for (std::int64_t l = 0; l <= i; ++l) {
+                const double weight = turned[l * m.D + i], *const row = second + m.row(s, l);
+                for (std::int64_t j = 0; j <= i; ++j) half[j] += weight * row[j];
             }
-            std::fill(half.begin(), half.end(), 0.0);  // row i of W S
             for (std::int64_t l = 0; l <= i; ++l)
-                for (std::int64_t j = 0; j <= i; ++j) half[j] += row[l] * second[m.row(s, l) + j];
-            for (std::int64_t j = 0; j <= i; ++j) {
-                const double* const other = roots + m.row(s, j);
-                double sum = j == i ? -n : 0;
-                for (std::int64_t l = 0; l <= j; ++l) sum += half[l] * other[l];
-                *out++ = sum * (j == i ? diagonal_unit : unit);
-            }
+                for (std::int64_t j = l; j <= i; ++j) out[j] += half[l] * turned[l * m.D + j];
+            for (std::int64_t j = 0; j < i; ++j) out[j] *= unit;
+            out[i] = (out[i] - n) * unit * root_half;
         }
     }
 }

@@ -45,23 +45,31 @@ REACH = 16
 MEMORY = 3
 
 
+def _differences(n_passes: int) -> Array:
+    """What makes f, the steps s and the changes Δg, the last first, of the vectors u, g of so many passes."""
+    given, used = np.eye(2 * n_passes)[::-2], np.eye(2 * n_passes)[-2::-2]
+    return np.concatenate([given[:1] - used[:1], used[:-1] - used[1:], given[:-1] - given[1:]])
+
+
+DIFFERENCES = {n_passes: _differences(n_passes) for n_passes in range(2, MEMORY + 2)}
+
+
 def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
     """Statistics u + p to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
 
     None where they tell nothing of the curvature, and where a component would lose nearly all its mass.
     """
     folded = passes[-1][1]
-    several = [statistics for each in reversed(passes) for statistics in each]
+    several = [statistics for each in passes for statistics in each]
     vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
-    used, given = vectors[::2], vectors[1::2]
-    f = (given[0] - used[0])[size:]
-    s = (used[:-1] - used[1:])[:, size:]
-    changes = given[:-1] - given[1:]
-    gamma = implicit_step(f, s, s - changes[:, size:], damping(float(f @ f), folded.weight))
+    differences = DIFFERENCES[len(passes)] @ vectors
+    compared = differences[:, size:]
+    gamma = implicit_step((compared @ compared.T).tolist(), folded.weight)
     if not gamma:
         return None
-    vector = given[0, :size] + np.array(gamma) @ changes[: len(gamma), :size]
-    return _unpacked(vector, folded) if _keeps_mass(vector, used[0], len(folded.mass)) else None
+    start, end = len(passes), len(passes) + len(gamma)
+    vector = vectors[-1, :size] + np.array(gamma) @ differences[start:end, :size]
+    return _unpacked(vector, folded) if _keeps_mass(vector, vectors[-2], len(folded.mass)) else None
 
 
 def damping(squared_length: float, weight: float) -> float:
@@ -69,29 +77,35 @@ def damping(squared_length: float, weight: float) -> float:
     return max(math.sqrt(squared_length / weight) / STRIDE, 1 / REACH)
 
 
-def implicit_step(f: Array, s: Array, y: Array, mu: float) -> list[float]:
-    """γ in p = f + Σᵢ γᵢ (sᵢ − yᵢ), of the last steps s and what they told, (m, .), the last first; maybe fewer."""
-    return solved((s @ (y + mu * s).T).tolist(), (s @ f).tolist())
+def implicit_step(products: Sequence[Sequence[float]], weight: float) -> list[float]:
+    """γ, of as many steps as are known to be curved, from the inner ``products`` of f, s₁, …, Δg₁, …; maybe empty."""
+    m = len(products) // 2
+    stretch = 1 + damping(products[0][0], weight)
+    matrix = [
+        [stretch * ss - sg for ss, sg in zip(row[1:], row[1 + m :], strict=False)]
+        for row in products[1 : 1 + m]
+    ]
+    return solved(matrix, products[0][1 : 1 + m])
 
 
-def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+def solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
     """γ of ``matrix`` γ = ``right``, of as many of its first rows and columns as are positive definite; maybe none.
 
-    By elimination: the pivots are the curvatures of each step beside those before it, later steps first.
+    By elimination: each pivot is the curvature of a step beside those before it.
     """
     rows: list[list[float]] = []
-    for k, (row, value) in enumerate(zip(matrix, right, strict=True)):
-        row = [*row, value]
+    for k, known in enumerate(matrix):
+        row = [*known, right[k]]
         for j, above in enumerate(rows):
             factor = row[j] / above[j]
             row = [a - factor * b for a, b in zip(row, above, strict=True)]
-        if not 1e-10 * abs(matrix[k][k]) < row[k] < math.inf:
+        if not 1e-10 * abs(known[k]) < row[k] < math.inf:
             break
         rows.append(row)
-    gamma: list[float] = []
+    gamma = [0.0] * len(rows)
     for k in reversed(range(len(rows))):
-        known = sum(rows[k][k + 1 + j] * each for j, each in enumerate(gamma))
-        gamma.insert(0, (rows[k][-1] - known) / rows[k][k])
+        row = rows[k]
+        gamma[k] = (row[-1] - sum(row[j] * gamma[j] for j in range(k + 1, len(rows)))) / row[k]
     return gamma
 
 
