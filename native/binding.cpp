@@ -224,25 +224,26 @@ void scatter_about_means(const In& origin, const In& mass, const In& first, cons
 }
 
 // Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
-// second about the means of a mixture, and behind them the same in whitened coordinates: its masses and whitening say in
-// which.
+// second about the means of a mixture, and behind them what compares them, in its masses and whitening.
 void coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
     const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
     double* packed = vectors.data();
+    std::vector<double> inverse;
     for (const nb::handle each : several) {
         const auto [origin, mass, first, second, noise_mass] =
             nb::cast<std::tuple<In, In, In, In, double>>(each);
         const Moments from = moments(origin, mass, first, second);
         const std::int64_t length = 1 + from.K + from.K * from.D, size = length + from.size();
         require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
-                    vectors.size() == several.size() * (size + length + white_second(from)),
+                    vectors.size() == several.size() * (size + length + from.slices),
                 "means, masses, whitening or the vectors have another shape");
         double* const white = packed + size;
+        if (inverse.empty()) inverse = precisions(from, whitening.data());
         packed[0] = noise_mass;
         white[0] = noise_mass / root;
         recentre(from, means.data(), packed + 1);
-        whiten(from, packed + 1, masses.data(), whitening.data(), white + 1);
-        packed = white + length + white_second(from);
+        whiten(from, packed + 1, masses.data(), whitening.data(), inverse, white + 1);
+        packed = white + length + from.slices;
     }
 }
 

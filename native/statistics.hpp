@@ -58,13 +58,24 @@ inline void recentre(const Moments& m, const double* origin, double* packed) {
     }
 }
 
-// How many coordinates the second moments have: of a matrix its lower triangle.
-inline std::int64_t white_second(const Moments& m) { return m.slices * m.D * (m.diagonal ? 2 : m.D + 1) / 2; }
+// Inverse covariances W^T W, in the shape of the second moments, of the whitening W.
+inline std::vector<double> precisions(const Moments& m, const double* roots) {
+    std::vector<double> out(m.size(), 0.0);
+    for (std::int64_t s = 0; s < m.slices; ++s)
+        for (std::int64_t i = 0; i < m.D; ++i) {
+            const double* const row = roots + m.row(s, i);
+            if (m.diagonal) out[m.row(s, i) + i] = row[i] * row[i];
+            else for (std::int64_t j = 0; j <= i; ++j)
+                for (std::int64_t l = 0; l <= i; ++l) out[m.row(s, j) + l] += row[j] * row[l];
+        }
+    return out;
+}
 
 // Packed sums in coordinates in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
-// W_k S_k W_k^T - n I over sqrt(N_k), its diagonal also over sqrt(2), with N_k the masses and W_k the whitening, (K, D)
-// or matrices, of a mixture. Matrices that components share count their mass together.
-inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots, double* white) {
+// the size (tr(W_k^T W_k S_k) - n D) / sqrt(2 D N_k), with N_k the masses and W_k the whitening, (K, D) or matrices, of a
+// mixture, and its precisions. A matrix that components share has one size and their mass.
+inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots,
+                   const std::vector<double>& precisions, double* white) {
     const double* const first = packed + m.K;
     const double* const second = first + m.K * m.D;
     for (std::int64_t k = 0; k < m.K; ++k) {
@@ -78,31 +89,15 @@ inline void whiten(const Moments& m, const double* packed, const double* masses,
             white[m.K + k * m.D + i] = sum * unit;
         }
     }
-    const double root_half = std::sqrt(0.5);
-    double* out = white + m.K + m.K * m.D;
-    std::vector<double> half(m.D), turned(m.diagonal ? 0 : m.D * m.D);
+    double* const sizes = white + m.K + m.K * m.D;
+    const std::int64_t step = m.size() / m.slices;
     for (std::int64_t s = 0; s < m.slices; ++s) {
         const std::int64_t end = m.slices < m.K ? m.K : s + 1;
         const double n = std::accumulate(packed + s, packed + end, 0.0);
-        const double unit = 1 / std::sqrt(std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300));
-        if (m.diagonal) {
-            for (std::int64_t i = s * m.D; i < (s + 1) * m.D; ++i) *out++ = (roots[i] * second[i] * roots[i] - n) * unit * root_half;
-            continue;
-        }
-        for (std::int64_t i = 0; i < m.D; ++i)
-            for (std::int64_t j = 0; j <= i; ++j) turned[j * m.D + i] = roots[m.row(s, i) + j];
-        for (std::int64_t i = 0; i < m.D; ++i, out += i) {
-            std::fill_n(half.begin(), i + 1, 0.0);  // row i of W S
-            std::fill_n(out, i + 1, 0.0);           // row i of W S W^T
-            for (std::int64_t l = 0; l <= i; ++l) {
-                const double weight = turned[l * m.D + i], *const row = second + m.row(s, l);
-                for (std::int64_t j = 0; j <= i; ++j) half[j] += weight * row[j];
-            }
-            for (std::int64_t l = 0; l <= i; ++l)
-                for (std::int64_t j = l; j <= i; ++j) out[j] += half[l] * turned[l * m.D + j];
-            for (std::int64_t j = 0; j < i; ++j) out[j] *= unit;
-            out[i] = (out[i] - n) * unit * root_half;
-        }
+        const double mass = std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300);
+        const double* const own = precisions.data() + s * step;
+        const double trace = std::inner_product(own, own + step, second + s * step, 0.0);
+        sizes[s] = (trace - n * m.D) / std::sqrt(2 * m.D * mass);
     }
 }
 

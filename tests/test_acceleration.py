@@ -38,17 +38,13 @@ def test_coordinates(rng, name):
         packed = np.concatenate([[each.noise_mass], moved.mass, moved.first.ravel(), moved.second.ravel()])
         np.testing.assert_allclose(vector[:size], packed, rtol=1e-12, atol=1e-12 * np.abs(packed).max())
         root = np.sqrt(mass)
-        if roots.ndim == 2:
-            first = roots * moved.first
-            second = (roots**2 * moved.second - moved.mass[:, None]) / root[:, None] / math.sqrt(2)
-        else:
-            first = (roots @ moved.first[:, :, None])[:, :, 0]
-            shared = len(moved.second) == 1
-            own, own_root = (moved.mass.sum(), math.sqrt(mass.sum())) if shared else (moved.mass, root)
-            second = roots @ moved.second @ roots.transpose(0, 2, 1)
-            second = (second - np.reshape(own, (-1, 1, 1)) * np.eye(3)) / np.reshape(own_root, (-1, 1, 1))
-            second = (second / np.sqrt(1 + np.eye(3)))[:, *np.tril_indices(3)]
-        parts = [[each.noise_mass / math.sqrt(mass.sum())], moved.mass / root, first / root[:, None], second]
+        whitening = roots[:, :, None] * np.eye(3) if roots.ndim == 2 else roots
+        second = moved.second[:, :, None] * np.eye(3) if roots.ndim == 2 else moved.second
+        first = (whitening @ moved.first[:, :, None])[:, :, 0]
+        whole = np.trace(whitening @ second @ whitening.transpose(0, 2, 1), axis1=1, axis2=2)
+        own, total = (x.sum(keepdims=True) if len(whole) == 1 else x for x in (moved.mass, mass))
+        parts = [[each.noise_mass / math.sqrt(mass.sum())], moved.mass / root, first / root[:, None]]
+        parts.append((whole - 3 * own) / np.sqrt(6 * total))
         white = np.concatenate([np.ravel(part) for part in parts])
         np.testing.assert_allclose(vector[size:], white, rtol=1e-11, atol=1e-11 * np.abs(white).max())
         if moved.second.ndim == 3:
@@ -63,7 +59,7 @@ def test_coordinates_see_the_information(rng):
     rows = mixture.means + rng.normal(size=(20_000, 3)) @ np.linalg.cholesky(covariance).T
     several = [mixture.fold(row[None]) for row in rows]
     vectors, size = kernel.coordinates(several, mixture.means, mixture.whitening, np.ones(1))
-    np.testing.assert_allclose(np.cov(vectors[:, size + 2 :].T), np.eye(9), atol=0.1)
+    np.testing.assert_allclose(np.cov(vectors[:, size + 2 :].T), np.eye(4), atol=0.1)
 
 
 def quadratic(rng, n=6, length=1.0):

@@ -18,8 +18,8 @@ it is taken for 1. With γ of (SᵀY + μ SᵀS) γ = Sᵀf, the equation along 
 share it, for it never sees parameters; what it proposes goes through the M-step like any statistics, and the loop
 accepts it only when the objective rises.
 
-Statistics are extrapolated about one origin, the current means. Lengths and products are those of coordinates in which
-the complete-data information is the identity, so that B is symmetric and its eigenvalues are at most 1.
+Statistics are extrapolated about one origin, the current means. Lengths and products are those of masses, whitened
+first moments and the size of each covariance, in which the complete-data information is the identity.
 """
 
 from __future__ import annotations

@@ -91,15 +91,12 @@ def coordinates(
 ) -> tuple[Array, int]:
     """Statistics as vectors, one a row, and how many entries of a row are theirs.
 
-    These are noise mass, mass, first and second about ``means``. Behind them are noise mass / √N, mass / √N_k,
-    W_k first / √N_k and (W_k second W_kᵀ − mass I) / √N_k, of which the diagonal is divided by √2 and the rest is there
-    once: they compare statistics. N_k are the given ``masses``, N their sum.
+    These are noise mass, mass, first and second about ``means``. Behind them is what compares them: noise mass / √N,
+    mass / √N_k, W_k first / √N_k and sizes (tr(W_kᵀ W_k second) − D mass) / √(2 D N_k), one for each covariance matrix.
+    N_k are the given ``masses``, N their sum.
     """
     length = 1 + masses.size + means.size
-    triangle = (
-        whitening.size if whitening.ndim == 2 else len(whitening) * math.comb(whitening.shape[1] + 1, 2)
-    )
-    vectors = np.empty((len(several), 2 * length + whitening.size + triangle))
+    vectors = np.empty((len(several), 2 * length + whitening.size + len(whitening)))
     sums = [(s.origin, s.mass, s.first, s.second, s.noise_mass) for s in several]
     _kernel.coordinates(sums, means, masses, whitening, vectors)
     return vectors, length + whitening.size
