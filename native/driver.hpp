@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -92,47 +93,62 @@ struct Prepared {
     }
 };
 
+// Numbers in a second moment, and in all sums of a pass.
+inline std::int64_t size_of_second(const Components& c) { return (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D); }
+inline std::int64_t size_of_sums(const Components& c) {
+    return c.K + c.K * c.D + size_of_second(c) + (c.offset ? c.K * c.K : 0);
+}
+
 struct Partition {
     std::int64_t rows_per_chunk, chunks;
 
+    // About 64 chunks; longer ones where a chunk would take less than 2e6 operations, or so few that to merge its sums
+    // costs more than some percent of them; shorter ones beyond 1e8.
     Partition(const Components& c, std::int64_t count, std::int64_t tile) {
         const double K = double(c.K), D = double(c.D);
         const double flops_per_row = c.offset ? 60 * K + K * K + 8 * K * D + 2 * D * D
                                               : K * (60 + 4 * D * (c.diagonal ? 2 : D + 1));
-        const double shortest = 2e6 / flops_per_row, longest = 1e8 / flops_per_row;
-        const double wanted = std::min(std::max(double(count) / 64, shortest), std::max(longest, 1.0));
-        rows_per_chunk = std::max<std::int64_t>(1, std::int64_t(std::ceil(wanted / double(tile)))) * tile;
+        const double shortest = std::max(2e6, 2500 * double(size_of_sums(c))) / flops_per_row;
+        const double longest = std::max(1e8 / flops_per_row, shortest);
+        const double wanted = std::clamp(double(count) / 64, shortest, longest);
+        rows_per_chunk = std::max<std::int64_t>(1, std::llround(wanted / double(tile))) * tile;
         chunks = (count + rows_per_chunk - 1) / rows_per_chunk;
     }
 };
 
-// One thread's own memory: a workspace for tiles and, for a fold, its partial sums.
-struct Worker {
-    std::unique_ptr<void, decltype(&std::free)> workspace{nullptr, &std::free};
-    std::vector<double> partial;
+// Memory that nobody else uses meanwhile.
+using Workspace = std::unique_ptr<void, decltype(&std::free)>;
+
+inline Workspace workspace(std::size_t bytes) {
+    Workspace memory(std::aligned_alloc(64, (bytes + 63) / 64 * 64), &std::free);
+    if (!memory) throw std::bad_alloc();
+    return memory;
+}
+
+// Sums of a chunk; zero until a chunk is computed, and again when they have been moved to the total.
+class alignas(64) Partial {
+    std::vector<double> values;
+
+public:
     Sums sums{};
 
-    Worker(std::size_t bytes, const Sums* total, std::int64_t K, std::int64_t D, std::int64_t second) {
-        workspace.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
-        if (!workspace) throw std::bad_alloc();
-        if (total) partial.resize(K + K * D + second + (total->pairs ? K * K : 0));
-        sums.mass = partial.data(), sums.first = sums.mass + K, sums.second = sums.first + K * D;
-        if (total && total->pairs) sums.pairs = sums.second + second;
-    }
-    void clear() {
-        std::fill(partial.begin(), partial.end(), 0.0);
-        sums.noise = sums.weight = sums.log_likelihood = 0.0;
+    explicit Partial(const Components& c) : values(size_of_sums(c)) {
+        sums.mass = values.data(), sums.first = sums.mass + c.K, sums.second = sums.first + c.K * c.D;
+        if (c.offset) sums.pairs = sums.second + size_of_second(c);
     }
 };
 
-inline void add(Sums& total, const Sums& part, std::int64_t K, std::int64_t D, std::int64_t second) {
-    for (std::int64_t i = 0; i < K; ++i) total.mass[i] += part.mass[i];
-    for (std::int64_t i = 0; i < K * D; ++i) total.first[i] += part.first[i];
-    for (std::int64_t i = 0; i < second; ++i) total.second[i] += part.second[i];
-    for (std::int64_t i = 0; i < K * K && total.pairs; ++i) total.pairs[i] += part.pairs[i];
-    total.noise += part.noise;
-    total.weight += part.weight;
-    total.log_likelihood += part.log_likelihood;
+// to += from, which is zero then.
+inline void move(double* from, double* to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i], from[i] = 0;
+}
+inline void move_scalars(Sums& from, Sums& to) {
+    move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1), move(&from.log_likelihood, &to.log_likelihood, 1);
+}
+inline void move(Sums& from, Sums& to, const Components& c) {
+    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D), move(from.second, to.second, size_of_second(c));
+    if (c.offset) move(from.pairs, to.pairs, c.K * c.K);
+    move_scalars(from, to);
 }
 
 // From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
@@ -165,14 +181,22 @@ inline void finish_tied(Sums& sums, const Components& c) {
     }
 }
 
-// Calls work(i, thread, watch) for every chunk i, each on some thread, and merge(i, thread) in the order of the chunks.
-// Returns false if it was interrupted.
+// Parts for so many threads: one that is computed and one that waits for its turn, unless there is one thread.
+inline int parts_for(int threads) { return threads > 1 ? 2 * threads : 1; }
+
+// Calls work(i, thread, part, watch) for every chunk i, each on some thread and with some one of the parts, which nobody
+// else has until it was merged: merge(i, part) is called in the order of the chunks. A thread whose chunk cannot be merged
+// yet leaves that to whoever computes the one before, and goes on with another part. Returns false if it was interrupted.
 template <class Work, class Merge>
 bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& interrupted, Work work, Merge merge) {
     std::mutex mutex;
     std::condition_variable turn;
     std::int64_t next = 0, merged = 0;
+    bool merging = false;
     std::atomic<bool> stop = false;
+    constexpr int none = -1;
+    std::vector<int> part_of(chunks, none), free_parts(parts_for(threads));
+    std::iota(free_parts.begin(), free_parts.end(), 0);
 
     auto end_all = [&] {
         std::lock_guard<std::mutex> lock(mutex);
@@ -194,23 +218,35 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     const Watch callers{[](void* self) { return (*static_cast<decltype(ask)*>(self))(); }, &ask};
     const Watch others_watch{[](void* self) { return !static_cast<std::atomic<bool>*>(self)->load(); }, &stop};
 
+    // Merges what has its turn, outside the lock, so that meanwhile others go on.
+    auto merge_in_order = [&](std::unique_lock<std::mutex>& lock) {
+        if (merging) return;
+        for (merging = true; merged < chunks && part_of[merged] != none && !stop; ++merged) {
+            const int part = part_of[merged];
+            lock.unlock();
+            merge(merged, part);
+            lock.lock();
+            free_parts.push_back(part);
+            turn.notify_one();
+        }
+        merging = false;
+    };
     auto work_on = [&](const Watch& watch, int thread) {
-        while (watch.go_on(watch.self)) {
-            std::int64_t i;
-            {
-                std::lock_guard<std::mutex> lock(mutex);
-                if (next == chunks) return;
-                i = next++;
-            }
-            work(i, thread, watch);
-            {
-                std::unique_lock<std::mutex> lock(mutex);
-                turn.wait(lock, [&] { return stop || merged == i; });
-                if (stop) return;
-                merge(i, thread);
-                ++merged;
-            }
-            turn.notify_all();
+        std::unique_lock<std::mutex> lock(mutex);
+        for (;;) {
+            turn.wait(lock, [&] { return stop || next == chunks || !free_parts.empty(); });
+            if (stop || next == chunks) return;
+            const std::int64_t i = next++;
+            const int part = free_parts.back();
+            free_parts.pop_back();
+            lock.unlock();
+            work(i, thread, part, watch);
+            const bool go_on = watch.go_on(watch.self);
+            lock.lock();
+            if (!go_on) return;
+            part_of[i] = part;
+            merge_in_order(lock);
+            if (next == chunks) turn.notify_all();
         }
     };
 
@@ -236,24 +272,23 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
                 const Outputs* outputs, const std::function<bool()>& interrupted) {
     const Components c = suited_to(level, given);
     const Partition partition(c, rows.count, level.tile_rows(c, single));
-    const std::int64_t second = (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D);
     const int threads = useful_threads(partition.chunks, n_threads);
     std::vector<double> pairs(sums && c.offset ? c.K * c.K : 0);
     if (sums) sums->pairs = c.offset ? pairs.data() : nullptr;
     // All memory first: nothing may throw once threads run.
-    std::vector<Worker> workers;
-    for (int i = 0; i < threads; ++i) workers.emplace_back(level.workspace_bytes(c, single), sums, c.K, c.D, second);
+    std::vector<Workspace> workspaces;
+    for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.workspace_bytes(c, single)));
+    std::vector<Partial> parts;
+    for (int i = 0; i < parts_for(threads) && sums; ++i) parts.emplace_back(c);
     const bool finished = run_chunks(
         partition.chunks, threads, interrupted,
-        [&](std::int64_t i, int thread, const Watch& watch) {
-            Worker& worker = workers[thread];
-            worker.clear();
+        [&](std::int64_t i, int thread, int part, const Watch& watch) {
             const std::int64_t begin = i * partition.rows_per_chunk;
             level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
-                        worker.workspace.get(), watch, sums ? &worker.sums : nullptr, outputs);
+                        workspaces[thread].get(), watch, sums ? &parts[part].sums : nullptr, outputs);
         },
-        [&](std::int64_t, int thread) {
-            if (sums) add(*sums, workers[thread].sums, c.K, c.D, second);
+        [&](std::int64_t, int part) {
+            if (sums) move(parts[part].sums, *sums, c);
         });
     if (sums && c.offset) finish_tied(*sums, c);
     else if (sums && single) move_to_means(*sums, c);

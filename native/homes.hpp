@@ -128,7 +128,6 @@ class Pruning {
             from = last;
         }
     }
-    std::int64_t second() const { return (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D); }
     Rows ordered(Rows rows) const {
         rows.order = by_home.data();
         return rows;
@@ -176,11 +175,11 @@ public:
         Rows sample = rows;
         sample.order = tiles;
         const Watch always_on{[](void*) { return true; }, nullptr};
-        Worker worker(level.pruned_bytes(c, single), nullptr, c.K, c.D, 0);
-        std::int64_t work = level.settle(sample, c, homes, single, 0, count, worker.workspace.get(), always_on);
+        const Workspace memory = workspace(level.pruned_bytes(c, single));
+        std::int64_t work = level.settle(sample, c, homes, single, 0, count, memory.get(), always_on);
         group(tiles, count);
         sort_homes(0, count);
-        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, worker.workspace.get(), always_on, nullptr);
+        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, memory.get(), always_on, nullptr);
         return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
     }
 
@@ -199,13 +198,13 @@ private:
         const std::int64_t per_chunk = std::max<std::int64_t>(1024, (rows.count / 64 + 63) / 64 * 64);
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
         const int threads = useful_threads(chunks, n_threads);
-        std::vector<Worker> workers;
-        for (int i = 0; i < threads; ++i) workers.emplace_back(level.pruned_bytes(c, single), nullptr, c.K, c.D, 0);
+        std::vector<Workspace> workspaces;
+        for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.pruned_bytes(c, single)));
         const bool finished = run_chunks(
             chunks, threads, interrupted,
-            [&](std::int64_t i, int thread, const Watch& watch) {
+            [&](std::int64_t i, int thread, int, const Watch& watch) {
                 level.settle(rows, c, homes, single, i * per_chunk, std::min((i + 1) * per_chunk, rows.count),
-                             workers[thread].workspace.get(), watch);
+                             workspaces[thread].get(), watch);
             },
             [](std::int64_t, int) {});
         if (finished) group(rows.order, rows.count);
@@ -217,35 +216,33 @@ private:
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
         const int threads = useful_threads(chunks, n_threads);
         const Rows by = ordered(rows);
-        std::vector<Worker> workers;
-        for (int i = 0; i < threads; ++i) workers.emplace_back(level.pruned_bytes(c, single), &sums, c.K, c.D, second());
+        std::vector<Workspace> workspaces;
+        for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.pruned_bytes(c, single)));
+        std::vector<Partial> parts;
         std::vector<std::unique_ptr<bool[]>> touched;
-        for (Worker& worker : workers) {
+        for (int i = 0; i < parts_for(threads); ++i) {
+            parts.emplace_back(c);
             touched.push_back(std::make_unique<bool[]>(c.K));
-            worker.sums.touched = touched.back().get();
+            parts.back().sums.touched = touched.back().get();
         }
         return run_chunks(
             chunks, threads, interrupted,
-            [&](std::int64_t i, int thread, const Watch& watch) {
+            [&](std::int64_t i, int thread, int part, const Watch& watch) {
                 const std::int64_t from = i * per_chunk, to = std::min(from + per_chunk, rows.count);
                 sort_homes(from, to);
-                level.visit_homes(by, c, homes, single, from, to, workers[thread].workspace.get(), watch,
-                                  &workers[thread].sums);
+                level.visit_homes(by, c, homes, single, from, to, workspaces[thread].get(), watch, &parts[part].sums);
             },
-            [&](std::int64_t, int thread) { move_sums(workers[thread].sums, sums); });
+            [&](std::int64_t, int part) { move_touched(parts[part].sums, sums); });
     }
 
     void clear(Sums& sums) const {
-        std::fill_n(sums.mass, c.K, 0.0), std::fill_n(sums.first, c.K * c.D, 0.0), std::fill_n(sums.second, second(), 0.0);
+        std::fill_n(sums.mass, c.K, 0.0), std::fill_n(sums.first, c.K * c.D, 0.0), std::fill_n(sums.second, size_of_second(c), 0.0);
         sums.noise = sums.weight = sums.log_likelihood = 0;
     }
 
     // Adds what was touched, and leaves zeros.
-    void move_sums(Sums& from, Sums& to) const {
-        const std::int64_t each = second() / (c.shared ? 1 : c.K);
-        auto move = [](double* source, double* target, std::int64_t count) {
-            for (std::int64_t i = 0; i < count; ++i) target[i] += source[i], source[i] = 0;
-        };
+    void move_touched(Sums& from, Sums& to) const {
+        const std::int64_t each = size_of_second(c) / (c.shared ? 1 : c.K);
         for (std::int64_t k = 0; k < c.K; ++k) {
             if (!from.touched[k]) continue;
             move(from.mass + k, to.mass + k, 1);
@@ -254,8 +251,7 @@ private:
             from.touched[k] = false;
         }
         if (c.shared) move(from.second, to.second, each);
-        move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1);
-        move(&from.log_likelihood, &to.log_likelihood, 1);
+        move_scalars(from, to);
     }
 
     // Keeps everywhere the components whose mass came out too small for what they may have lost; whether there are any.
