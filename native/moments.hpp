@@ -51,12 +51,19 @@ inline void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sum
     });
 }
 
-template <class Real, int D, bool Diagonal>
+// Where a visit that begins with row `from` of a triangle ends: sums and operands of more rows leave 32 registers.
+constexpr int end_of_visit(int from, int D) {
+    if (from == 0 && (D == 6 || D == 7)) return 4;  // the rest is a visit, too, and not a short one
+    int to = from, sums = 0;
+    while (to < D && (to == from || sums + to + 2 <= 26)) sums += ++to + 1;
+    return to;
+}
+
+template <class Real, int D, bool Diagonal, int From = 0>
 void moments_small(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
-    // Beyond five features a triangle and its operands take more than 32 registers: two visits.
-    constexpr int cut = Diagonal || D <= 5 ? D : D <= 7 ? 4 : 5;
-    moments_rows<Real, D, Diagonal, 0, cut>(tile, k, e, sums);
-    if constexpr (cut < D) moments_rows<Real, D, Diagonal, cut, D>(tile, k, e, sums);
+    constexpr int to = Diagonal ? D : end_of_visit(From, D);
+    moments_rows<Real, D, Diagonal, From, to>(tile, k, e, sums);
+    if constexpr (to < D) moments_small<Real, D, Diagonal, to>(tile, k, e, sums);
 }
 
 // ---- more features: strips ------------------------------------------------------------------------------------------
@@ -92,15 +99,18 @@ constexpr int rows_of_block = GAUSSMIX_BYTES == 64 ? 8 : 4;
 //     q_i      x   q_column ...   q_column+L ...   q_column+2L ...
 //     q_i+1    x
 //
-// The first block of a strip of rows makes their q on its way, a panel ahead of the products so that they find it in the
+// Where the last strip lies on the diagonal (`Corner`), the first rows need no more than its first half. The first block
+// of a strip of rows makes their q on its way (`Make`), a panel ahead of the products so that they find it in the
 // nearest cache, and their first moment, the sum of sqrt(g) q.
-template <class Real, int Height, int Strips, bool Make>
+template <class Real, int Height, int Strips, bool Make, bool Corner>
 inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int column, double* first, double* second) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>, made = Height > L ? Height / L : 1;
+    constexpr int halves = !Corner ? 0 : Height < L / 2 ? Height : L / 2;
     const std::int64_t strip = std::int64_t(tile.capacity) * L;
     Real* left = tile.weighted + i / L * strip;
     const Real *right = tile.weighted + column / L * strip, *x = tile.x_strips + i / L * strip;
     Vector<Real> mean[made], sum_q[made] = {}, total[Height][Strips] = {};
+    HalfVector<Real> half_total[halves + 1] = {};
     for (int m = 0; m < made; ++m) mean[m] = load(tile.padded_mean + i + m * L);
     for (std::int64_t begin = 0; begin < tile.T; begin += P) {
         if constexpr (Make)
@@ -117,63 +127,70 @@ inline void outer_block(const Tile<Real>& tile, const Real* root, int i, int col
             }
         for (std::int64_t t = begin; t < begin + P; ++t) {
             Vector<Real> q[Strips];
-#pragma GCC unroll 4
-            for (int s = 0; s < Strips; ++s) q[s] = load(right + s * strip + t * L);
-#pragma GCC unroll 8
-            for (int h = 0; h < Height; ++h) {
-                const Vector<Real> each = splat<Real>(left[h / L * strip + (i + h) % L + t * L]);
-#pragma GCC unroll 4
-                for (int s = 0; s < Strips; ++s) total[h][s] += each * q[s];
-            }
+            unrolled<Strips>([&](auto s) { q[s] = load(right + s * strip + t * L); });
+            const HalfVector<Real> half = load_half(right + (Strips - 1) * strip + t * L);
+            unrolled<Height>([&](auto h) {
+                const Real each = left[h / L * strip + (i + h) % L + t * L];
+                unrolled<Strips - (h < halves)>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
+                if constexpr (h < halves) half_total[h] += each * half;
+            });
         }
     }
     const int D = tile.D;
     if constexpr (Make)
         for (int m = 0; m < made; ++m) add_to<Real>(first + i + m * L, sum_q[m], D - i - m * L);
-    for (int h = 0; h < Height && i + h < D; ++h)
-        for (int s = 0; s < Strips; ++s)
-            add_to<Real>(second + std::int64_t(i + h) * D + column + s * L, total[h][s], D - column - s * L);
+    unrolled<Height>([&](auto h) {
+        if (i + h >= D) return;
+        double* row = second + std::int64_t(i + h) * D + column;
+        unrolled<Strips - (h < halves)>([&](auto s) { add_to<Real>(row + s * L, total[h][s], D - column - s * L); });
+        if constexpr (h < halves)
+            for (int v = 0; v <= h; ++v) row[(Strips - 1) * L + v] += half_total[h][v];
+    });
 }
 
-// Rows of the lower triangle from i on: columns up to the strip of the last row; what lies above the diagonal is not
-// read.
-template <class Real, int Height, bool Make>
+// Rows of the lower triangle from i on, in blocks of three strips of columns, up to the strip of the last row; what lies
+// above the diagonal is not read.
+template <class Real, int Height, bool Make, bool Corner>
 inline void outer_rows(const Tile<Real>& tile, const Real* root, int i, double* first, double* second) {
     constexpr int L = lanes<Real>;
     const int strips = (i + Height - 1) / L + 1 < tile.strips ? (i + Height - 1) / L + 1 : tile.strips;
+    int s = 0;
+    auto block = [&](auto count, auto make) {
+        if (s + count == strips) outer_block<Real, Height, count, make, Corner>(tile, root, i, s * L, first, second);
+        else outer_block<Real, Height, count, make, false>(tile, root, i, s * L, first, second);
+        s += count;
+    };
+    constexpr std::bool_constant<Make> make;
     switch (strips % 3) {
-        case 0: outer_block<Real, Height, 3, Make>(tile, root, i, 0, first, second); break;
-        case 1: outer_block<Real, Height, 1, Make>(tile, root, i, 0, first, second); break;
-        case 2: outer_block<Real, Height, 2, Make>(tile, root, i, 0, first, second); break;
+        case 0: block(std::integral_constant<int, 3>{}, make); break;
+        case 1: block(std::integral_constant<int, 1>{}, make); break;
+        case 2: block(std::integral_constant<int, 2>{}, make); break;
     }
-    for (int s = strips % 3 ? strips % 3 : 3; s < strips; s += 3)
-        outer_block<Real, Height, 3, false>(tile, root, i, s * L, first, second);
+    while (s < strips) block(std::integral_constant<int, 3>{}, std::false_type{});
 }
 
-// sum q q^T of all features, q as it lies in tile.weighted: (D, D), the lower triangle.
-template <class Real>
-void outer_triangle(const Tile<Real>& tile, double* second) {
-    constexpr int H = rows_of_block;
+// All rows of the triangle; with `Make` those that begin a strip make its q.
+template <class Real, bool Make>
+void outer_triangle(const Tile<Real>& tile, const Real* root, double* first, double* second) {
+    constexpr int L = lanes<Real>, H = rows_of_block;
+    // Half a vector costs half an instruction only where whole ones are split in two.
+    constexpr bool corner = GAUSSMIX_BYTES == 64 && H <= L;
     for (int i = 0; i < tile.D; i += H)
-        if (tile.D - i <= H / 2) outer_rows<Real, H / 2, false>(tile, nullptr, i, nullptr, second);
-        else outer_rows<Real, H, false>(tile, nullptr, i, nullptr, second);
+        if (i % L) {
+            if (tile.D - i <= H / 2) outer_rows<Real, H / 2, false, false>(tile, root, i, first, second);
+            else outer_rows<Real, H, false, false>(tile, root, i, first, second);
+        } else {
+            if (tile.D - i <= H / 2) outer_rows<Real, H / 2, Make, corner>(tile, root, i, first, second);
+            else outer_rows<Real, H, Make, corner>(tile, root, i, first, second);
+        }
 }
 
 template <class Real>
 void moments_full(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
-    constexpr int L = lanes<Real>, H = rows_of_block;
-    const int D = tile.D;
-    double *first = sums.first + std::int64_t(k) * D, *second = sums.second + (tile.c.shared ? 0 : std::int64_t(k)) * D * D;
+    const std::int64_t D = tile.D;
     weigh<Real, true>(tile, k, e, sums);
     fill_mean(tile, k);
-    for (int i = 0; i < D; i += H)
-        if (i % L) {
-            if (D - i <= H / 2) outer_rows<Real, H / 2, false>(tile, e, i, first, second);
-            else outer_rows<Real, H, false>(tile, e, i, first, second);
-        } else {
-            if (D - i <= H / 2) outer_rows<Real, H / 2, true>(tile, e, i, first, second);
-            else outer_rows<Real, H, true>(tile, e, i, first, second);
-        }
+    outer_triangle<Real, true>(tile, e, sums.first + k * D, sums.second + (tile.c.shared ? 0 : k) * D * D);
 }
 
 // First and second moment of `Strips` strips from s on.
@@ -213,17 +230,21 @@ void moments_diagonal(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
 }
 
 template <class Real, int D = 1>
-void moments(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
+[[gnu::always_inline]] inline void moments_in_registers(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
     if (tile.D == D) {
-        if (tile.c.diagonal) moments_small<Real, D, true>(tile, k, e, sums);
-        else moments_small<Real, D, false>(tile, k, e, sums);
-    } else if constexpr (D < small) {
-        moments<Real, D + 1>(tile, k, e, sums);
-    } else if (tile.c.diagonal) {
-        moments_diagonal(tile, k, e, sums);
-    } else {
-        moments_full(tile, k, e, sums);
+        if constexpr (D <= small)
+            if (tile.c.diagonal) return moments_small<Real, D, true>(tile, k, e, sums);
+        moments_small<Real, D, false>(tile, k, e, sums);
+    } else if constexpr (D < small_triangle) {
+        moments_in_registers<Real, D + 1>(tile, k, e, sums);
     }
+}
+
+template <class Real>
+void moments(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
+    if (tile.strips == 0) moments_in_registers(tile, k, e, sums);
+    else if (tile.c.diagonal) moments_diagonal(tile, k, e, sums);
+    else moments_full(tile, k, e, sums);
 }
 
 }  // namespace

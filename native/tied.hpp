@@ -132,7 +132,7 @@ template <class Real>
 void moments_tied(const Tile<Real>& tile, Sums& sums) {
     share_rows(tile, sums);
     by_threes(tile.strips, [&](auto count, int s) { leave_means<Real, count>(tile, s); });
-    outer_triangle(tile, sums.second);
+    outer_triangle<Real, false>(tile, nullptr, nullptr, sums.second);
     for (int k = 0; k < tile.K; k += rows_of_block)
         by_threes(tile.strips, [&](auto count, int s) { first_moments<Real, count>(tile, k, s, sums.first); });
     for (int k = 0; k < tile.K; k += height)

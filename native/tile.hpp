@@ -20,6 +20,8 @@ constexpr int width = 4;
 constexpr int height = GAUSSMIX_BYTES == 64 ? 6 : 3;
 // Features up to which a component's whole triangle fits into registers.
 constexpr int small = GAUSSMIX_BYTES == 64 ? 8 : 4;
+// Features up to which the second moment of a component is cheapest in registers, in several visits.
+constexpr int small_triangle = GAUSSMIX_BYTES == 64 ? 14 : 4;
 
 template <class Real>
 constexpr int panel_rows = width * lanes<Real>;
@@ -63,7 +65,10 @@ struct Tile {
     Real* padded_offset;   // (K, strips x lanes) mu_k - centre: tied.hpp
     std::int64_t* offset;  // (T) bytes from the data's first row
 
-    static int strips_of(const Components& c) { return c.D <= small ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>); }
+    static int strips_of(const Components& c) {
+        const bool in_registers = c.D <= small || (c.D <= small_triangle && !c.diagonal && !c.offset);
+        return in_registers ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>);
+    }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
         const std::int64_t reals = (c.D + 2 * padded + 4 + c.K + 1) * T + 2 * c.D * panel_rows<Real> + padded +
