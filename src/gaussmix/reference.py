@@ -50,7 +50,7 @@ def _whitened(rows: Array, means: Array, whitening: Array) -> Iterator[tuple[Arr
 
 
 def log_component_densities(
-    rows: Array, log_weights: Array, means: Array, whitening: Array, log_noise: float = -math.inf
+    rows: NDArray[Any], log_weights: Array, means: Array, whitening: Array, log_noise: float = -math.inf
 ) -> Array:
     """ln π_k N(x_n | μ_k, Σ_k) of eq. (1), (N, K + 1); the last column is the noise component."""
     logs = np.empty((len(rows), len(means) + 1))
@@ -75,7 +75,7 @@ def bayes(logs: Array) -> tuple[Array, Array]:
 
 
 def accumulate(
-    rows: Array,
+    rows: NDArray[Any],
     row_weights: Array | None,
     responsibilities: Array,
     origin: Array,
@@ -98,7 +98,7 @@ def accumulate(
 
 
 def fold(
-    rows: Array,
+    rows: NDArray[Any],
     row_weights: Array | None,
     log_weights: Array,
     means: Array,
@@ -123,7 +123,7 @@ def fold(
 
 
 def evaluate(
-    rows: Array,
+    rows: NDArray[Any],
     log_weights: Array,
     means: Array,
     whitening: Array,
