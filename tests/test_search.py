@@ -181,12 +181,12 @@ def test_an_exchange_mends_a_bad_start(name):
     field = trials(rows, 3, name)
     parts = parts_of(rows, np.eye(3)[labels], field.blank.family.structure.name in ("diagonal", "spherical"))
     stuck = field.em([field.mixture(parts)], 100, 1e-6)[0]
-    mended = exchange.exchanged(field, stuck)
+    mended = exchange.exchanged(field, stuck, 3)
     assert mended is not None
     assert mended.log_likelihoods[-1] > stuck.log_likelihoods[-1] + 10
     found = mended.mixture.classify(rows).reshape(3, 200)
     assert len({int(np.bincount(each).argmax()) for each in found}) == 3
-    again = exchange.exchanged(field, mended)
+    again = exchange.exchanged(field, mended, 3)
     assert again is None or again.log_likelihoods[-1] > mended.log_likelihoods[-1]
 
 

@@ -35,10 +35,11 @@ WINDOW = 0.006
 CANDIDATES = 12
 LEFT_OUT_STEPS = 5
 SPLIT_STEPS = (4, 12)
-# Attempts, each with other random directions, before the solution counts as the best.
-ATTEMPTS = 2
-# The race: (pairs, M-steps) of its rounds, and how far behind in nats per row the winner may be after each.
-RACE = ((8, 5, 1.5e-3), (3, 15, 5e-4), (1, 100, -1e-5))
+# The race: (pairs, M-steps) of its rounds. Who would still be behind when it gained HOPE times what the RECENT last
+# passes gained is out. A success gains more than SUCCESS, in nats per row.
+RACE = ((8, 5), (3, 15), (1, 100))
+HOPE, RECENT = 10, 3
+SUCCESS = 1e-5
 # So few steps are plain ones: acceleration would not begin to pay.
 PLAIN = 5
 # Half the distance of two halves in standard deviations along their axis; size and share of a small part.
@@ -46,8 +47,8 @@ APART = 0.7
 SMALL, SMALL_SHARE = 0.3, 0.3
 
 
-def exchanged(trials: Trials, best: Run) -> Run | None:
-    """The run after the best exchange, or None when none is better."""
+def exchanged(trials: Trials, best: Run, attempts: int) -> Run | None:
+    """The run after the best exchange, or None when none of so many ``attempts`` finds a better one."""
     mixture = best.mixture
     assert mixture is not None
     some = trials.thinned(ROWS)
@@ -58,7 +59,7 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
         return None
     parts = trials.parts(best)
     left = {k: without for k in leaving if (without := _without(trials, parts, k, best)) is not None}
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         gains = _splits(some, gamma, parts, HALVES if attempt == 0 else HALVES[1:])
         pairs = [(left[k][0] + gain, k, c) for k in left for c, (gain, _) in gains.items() if c != k]
         pairs = sorted((pair for pair in pairs if pair[0] > -WINDOW), reverse=True)[: RACE[0][0]]
@@ -73,16 +74,25 @@ def exchanged(trials: Trials, best: Run) -> Run | None:
 
 def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run | None:
     """The winner, if it is better than ``best``; of pairs that split the same component only the best go on."""
-    for lanes, steps, behind in RACE:
+    ended: list[tuple[int, Run]] = []
+    for lanes, steps in RACE:
         starts = starts[:lanes]
         runs = trials.in_turn([each for _, each in starts], steps, accelerated=steps > PLAIN)
-        ended = [(c, run) for (c, _), run in zip(starts, runs, strict=True) if run.mixture is not None]
+        ended = [
+            (c, run)
+            for (c, _), run in zip(starts, runs, strict=True)
+            if _hope(run) > best.log_likelihoods[-1]
+        ]
         ended.sort(key=lambda pair: trials.rank(pair[1]), reverse=True)
-        if not ended or not trials.better(ended[0][1], best, -behind):
-            return None
         firsts = dict(reversed(ended))
         starts = [(c, run.mixture) for c, run in ended if firsts[c] is run and run.mixture is not None]
-    return ended[0][1]
+    return ended[0][1] if ended and trials.better(ended[0][1], best, SUCCESS) else None
+
+
+def _hope(run: Run) -> float:
+    """An L that a run hardly exceeds, from what it gained lately."""
+    lately = run.log_likelihoods[-1 - RECENT :]
+    return lately[-1] + HOPE * (lately[-1] - lately[0]) if lately else -np.inf
 
 
 def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:

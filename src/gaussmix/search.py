@@ -32,9 +32,9 @@ SEARCH_ROWS = 10_000
 WORK = 50_000_000
 # Rows of the starts, of those with a shared covariance, of their seeds, and of merges.
 START_ROWS = 3_000
-SHARED_ROWS = 6_000
-SEED_ROWS = 3_000
-MERGE_ROWS = 500
+SHARED_ROWS = 3_500
+SEED_ROWS = 2_000
+MERGE_ROWS = 300
 # Rows that tell where the middle half of the data is. Single precision must resolve it to this part, and the data must
 # lie well within its range.
 MEDIAN_ROWS = 1_000
@@ -43,9 +43,9 @@ RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
 # M-steps of a start; after it was merged by a part of its components; and of K components in the end.
-SETTLE = 20
-BETWEEN = 6
-CLIMB = 40
+SETTLE = 12
+BETWEEN = 4
+CLIMB = 25
 SHARED_SETTLE = 15
 # Metrics in which such a start is tried, each that of the covariance found before, until one measures as the last did.
 METRICS = 6
@@ -55,6 +55,8 @@ PART = 0.3
 # Nats per row: solutions that are no farther apart are the same.
 SAME = 1e-4
 EXCHANGES = 12
+# Attempts of an exchange, each with other random directions, before the solution counts as the best.
+ATTEMPTS = 2
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
@@ -96,13 +98,14 @@ def _best(trials: Trials) -> Run | None:
         each for each in (_doubled(trials), _doubled_with_shared_covariance(trials)) if each is not None
     ]
     runs = trials.em(starts, CLIMB)
-    if len(runs) == 2:
-        if trials.better(runs[1], runs[0], -SAME):  # two ways to the same place: there is hardly a better one
-            return runs[0]
+    attempts = ATTEMPTS
+    if len(runs) == 2 and trials.better(runs[1], runs[0], -SAME):
+        attempts = 1  # two ways to the same place: there is hardly a better one
+    elif len(runs) == 2:
         runs = _with_union(trials, runs)
     best = runs[0] if runs else None
     for _ in range(EXCHANGES):
-        better = exchanged(trials, best) if best else None
+        better = exchanged(trials, best, attempts) if best else None
         if better is None:
             break
         best = better

@@ -27,7 +27,7 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 
 SEED_ROWS = 10_000
-LLOYD_STEPS = 10
+LLOYD_STEPS = 5
 # Radius of k-means' spheres, in units of the features' spread.
 RADIUS = 1e-4
 # Numbers that a table of points and centres may hold.
