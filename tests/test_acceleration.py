@@ -11,6 +11,7 @@ from gaussmix import acceleration, em, kernel, start
 from gaussmix.acceleration import MEMORY, REACH, STRIDE, damping, extrapolated, implicit_step, solved
 from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
+from gaussmix.statistics import Statistics
 
 FAMILIES = ("VVV", "EEE", "VVI", "VII")
 
@@ -141,3 +142,13 @@ def test_a_run_remembers_so_many_passes_and_plain_em_none(rng):
         state = em.State((em.Run(first),), em.Plan(prior, 0.0, 10, accelerated=accelerated))
         lengths = [len(after.runs[0].earlier) for after in em.passes(source, state)]
         assert (lengths[:2], max(lengths), lengths[-1]) == ([0, 0], most, most)
+
+
+def test_large_statistics_are_remembered_for_fewer_steps():
+    def of(K, D):
+        sums = np.zeros((K, D)), np.zeros(K), np.zeros((K, D)), np.zeros((K, D, D))
+        return Statistics(*sums, 0.0, 1.0, 1, 0.0)
+
+    assert acceleration.memory(of(256, 8)) == acceleration.MEMORY
+    assert acceleration.memory(of(30, 100)) == 2
+    assert acceleration.memory(of(200, 100)) == 1

@@ -41,8 +41,10 @@ Pass = tuple[Statistics, Statistics]
 STRIDE = 1 / 32
 # The longest τ, in passes of EM: near a saddle f is short, and a longer one would stop there where EM goes on.
 REACH = 16
-# Steps that are remembered: how many slow directions the path may have at once.
+# Steps that are remembered: how many slow directions the path may have at once; fewer, but one, where they take more
+# than so many bytes.
 MEMORY = 3
+ROOM = 16 << 20
 
 
 def _differences(n_passes: int) -> Array:
@@ -70,6 +72,12 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
     start, end = len(passes), len(passes) + len(gamma)
     vector = vectors[-1, :size] + np.array(gamma) @ differences[start:end, :size]
     return _unpacked(vector, folded) if _keeps_mass(vector, vectors[-2], len(folded.mass)) else None
+
+
+def memory(statistics: Statistics) -> int:
+    """How many steps to remember of statistics of this size."""
+    numbers = statistics.mass.size + statistics.first.size + statistics.second.size
+    return max(1, min(MEMORY, ROOM // (16 * numbers) - 1))
 
 
 def damping(squared_length: float, weight: float) -> float:

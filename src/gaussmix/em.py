@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix.acceleration import MEMORY, Pass, extrapolated, remaining_gain
+from gaussmix.acceleration import Pass, extrapolated, memory, remaining_gain
 from gaussmix.mixture import Mixture, m_step
 from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
@@ -226,7 +226,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
         objectives=(*run.objectives, objective),
         made_of=run.used,
         folded=statistics,
-        earlier=_passes(run)[-MEMORY:] if plan.accelerated else (),
+        earlier=_passes(run)[-memory(statistics) :] if plan.accelerated else (),
         # The first pass gains nothing: there is no objective before it.
         gains=(*run.gains, gain)[-2:] if run.objectives and not run.trial else (),
     )

@@ -3,11 +3,13 @@
 EM climbs to the optimum near its start. The search, on a sample of the rows that it can afford to visit often,
 
 1. makes two starts with twice the components, which find every cluster, some of them twice: one in the family that is
-   fitted, one with a covariance that all share, which sees long parallel clusters that k-means cuts across. Pairs of
-   components are merged until K are left (`gaussmix.merging`);
-2. joins both solutions and merges again: the good parts of each remain;
+   fitted, one with a covariance that all share, which k-means then takes for its metric, and so on: it sees long
+   parallel clusters that k-means cuts across. Pairs of components are merged until K are left (`gaussmix.merging`);
+2. joins both solutions and merges again, unless they are one: the good parts of each remain;
 3. exchanges components, one that is missed least for a half of one that gains most when it is split, as long as L rises
    and the solution stays sound (`gaussmix.exchange`).
+
+Trial runs compute in single precision about the middle of the rows; the run that starts where the search ends does not.
 """
 
 from __future__ import annotations
@@ -42,20 +44,17 @@ STEPS = 1e-4
 RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
-# M-steps of a start; after it was merged by a part of its components; and of K components in the end.
+# M-steps of a start; of one with a shared covariance, in each of so many metrics; of two starts together; after a part
+# of the components was merged; and of K components in the end.
 SETTLE = 12
-BETWEEN = 4
-CLIMB = 25
-SHARED_SETTLE = 15
-# Metrics in which such a start is tried, each that of the covariance found before, until one measures as the last did.
-METRICS = 6
-SAME_METRIC = 1.15
+SHARED_SETTLE, METRICS = 15, 6
 JOINT_SETTLE = 10
-PART = 0.3
+BETWEEN, PART = 4, 0.3
+CLIMB = 25
 # Nats per row: solutions that are no farther apart are the same.
 SAME = 1e-4
+# Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
 EXCHANGES = 12
-# Attempts of an exchange, each with other random directions, before the solution counts as the best.
 ATTEMPTS = 2
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
