@@ -112,7 +112,12 @@ def test_it_is_the_best_within_the_bound(spiky):
 
 def test_units_of_features_change_nothing(spiky):
     for family in ("EEI", "VVI", "EEE", "VVV"):
-        settings = {"covariance_type": family, "max_condition": 10, "random_state": 0, "init_params": "kmeans"}
+        settings = {
+            "covariance_type": family,
+            "max_condition": 10,
+            "random_state": 0,
+            "init_params": "kmeans",
+        }
         one, other = (quiet(spiky * units, 3, **settings) for units in (1.0, [1e100, 1.0, 1e-90]))
         np.testing.assert_allclose(other.mixture.means, one.mixture.means * [1e100, 1.0, 1e-90], rtol=1e-6)
 
