@@ -25,7 +25,8 @@ namespace gaussmix {
 // Whether the statistics of tied components cost less through pairs of means, see tied.hpp: measured. Where all sums of a
 // component fit into registers they do not.
 inline bool pairs_pay(std::int64_t K, std::int64_t D) {
-    return K > 2 && K <= 256 && K * K + 4 * K * D + D * D < 2 * K * D * D;
+    constexpr std::int64_t largest = 1 << 14;  // means whose pairs are added up within a tenth of a second
+    return K > 2 && K <= 256 && K * D <= largest && K * K + 4 * K * D + D * D < 2 * K * D * D;
 }
 inline Components suited_to(const Level& level, Components c) {
     if (c.D <= level.small) c.offset = nullptr;
@@ -104,11 +105,11 @@ struct Partition {
 
     // About 64 chunks; longer ones where a chunk would take less than 2e6 operations, or so few that to merge its sums
     // costs more than some percent of them; shorter ones beyond 1e8.
-    Partition(const Components& c, std::int64_t count, std::int64_t tile) {
+    Partition(const Components& c, std::int64_t count, std::int64_t tile, bool sums) {
         const double K = double(c.K), D = double(c.D);
         const double flops_per_row = c.offset ? 60 * K + K * K + 8 * K * D + 2 * D * D
                                               : K * (60 + 4 * D * (c.diagonal ? 2 : D + 1));
-        const double shortest = std::max(2e6, 2500 * double(size_of_sums(c))) / flops_per_row;
+        const double shortest = std::max(2e6, sums ? 2500 * double(size_of_sums(c)) : 0) / flops_per_row;
         const double longest = std::max(1e8 / flops_per_row, shortest);
         const double wanted = std::clamp(double(count) / 64, shortest, longest);
         rows_per_chunk = std::max<std::int64_t>(1, std::llround(wanted / double(tile))) * tile;
@@ -181,8 +182,11 @@ inline void finish_tied(Sums& sums, const Components& c) {
     }
 }
 
-// Parts for so many threads: one that is computed and one that waits for its turn, unless there is one thread.
-inline int parts_for(int threads) { return threads > 1 ? 2 * threads : 1; }
+// Parts for so many threads: one that is computed and one that waits for its turn, unless there is one thread; no more
+// than chunks.
+inline int parts_for(std::int64_t chunks, int threads) {
+    return int(std::min<std::int64_t>(chunks, threads > 1 ? 2 * threads : 1));
+}
 
 // Calls work(i, thread, part, watch) for every chunk i, each on some thread and with some one of the parts, which nobody
 // else has until it was merged: merge(i, part) is called in the order of the chunks. A thread whose chunk cannot be merged
@@ -195,7 +199,7 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     bool merging = false;
     std::atomic<bool> stop = false;
     constexpr int none = -1;
-    std::vector<int> part_of(chunks, none), free_parts(parts_for(threads));
+    std::vector<int> part_of(chunks, none), free_parts(parts_for(chunks, threads));
     std::iota(free_parts.begin(), free_parts.end(), 0);
 
     auto end_all = [&] {
@@ -206,18 +210,29 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     // The calling thread's watch looks at the clock, the others' at what it decided.
     auto asked = std::chrono::steady_clock::now();
     unsigned calls = 0;
-    auto ask = [&] {
-        if (++calls % 16) return !stop.load();
+    constexpr auto often = std::chrono::milliseconds(20);
+    auto look = [&] {
         const auto now = std::chrono::steady_clock::now();
-        if (now - asked > std::chrono::milliseconds(20)) {
-            asked = now;
-            if (interrupted()) end_all();
-        }
+        if (now - asked < often) return;
+        asked = now;
+        if (interrupted()) end_all();
+    };
+    auto ask = [&] {
+        if (++calls % 16 == 0) look();
         return !stop.load();
     };
     const Watch callers{[](void* self) { return (*static_cast<decltype(ask)*>(self))(); }, &ask};
     const Watch others_watch{[](void* self) { return !static_cast<std::atomic<bool>*>(self)->load(); }, &stop};
 
+    // Waits; the calling thread goes on looking at the clock.
+    auto wait = [&](std::unique_lock<std::mutex>& lock, bool caller, auto ready) {
+        if (!caller) return turn.wait(lock, ready);
+        while (!turn.wait_for(lock, often, ready)) {
+            lock.unlock();
+            look();
+            lock.lock();
+        }
+    };
     // Merges what has its turn, outside the lock, so that meanwhile others go on.
     auto merge_in_order = [&](std::unique_lock<std::mutex>& lock) {
         if (merging) return;
@@ -230,12 +245,13 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
             turn.notify_one();
         }
         merging = false;
+        if (merged == chunks) turn.notify_all();
     };
     auto work_on = [&](const Watch& watch, int thread) {
         std::unique_lock<std::mutex> lock(mutex);
         for (;;) {
-            turn.wait(lock, [&] { return stop || next == chunks || !free_parts.empty(); });
-            if (stop || next == chunks) return;
+            wait(lock, thread == 0, [&] { return stop || next == chunks || !free_parts.empty(); });
+            if (stop || next == chunks) break;
             const std::int64_t i = next++;
             const int part = free_parts.back();
             free_parts.pop_back();
@@ -248,13 +264,14 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
             merge_in_order(lock);
             if (next == chunks) turn.notify_all();
         }
+        if (thread == 0) wait(lock, true, [&] { return stop || merged == chunks; });
     };
 
     std::vector<std::thread> others;
     others.reserve(threads);
     try {
         for (int i = 1; i < threads; ++i) others.emplace_back(work_on, std::cref(others_watch), i);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
         // The system grants no more threads: those that run do the work.
     }
     work_on(callers, 0);
@@ -271,7 +288,7 @@ inline int useful_threads(std::int64_t chunks, int n_threads) {
 inline bool run(const Level& level, const Rows& rows, const Components& given, bool single, int n_threads, Sums* sums,
                 const Outputs* outputs, const std::function<bool()>& interrupted) {
     const Components c = suited_to(level, given);
-    const Partition partition(c, rows.count, level.tile_rows(c, single));
+    const Partition partition(c, rows.count, level.tile_rows(c, single), sums != nullptr);
     const int threads = useful_threads(partition.chunks, n_threads);
     std::vector<double> pairs(sums && c.offset ? c.K * c.K : 0);
     if (sums) sums->pairs = c.offset ? pairs.data() : nullptr;
@@ -279,7 +296,7 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.workspace_bytes(c, single)));
     std::vector<Partial> parts;
-    for (int i = 0; i < parts_for(threads) && sums; ++i) parts.emplace_back(c);
+    for (int i = 0; i < parts_for(partition.chunks, threads) && sums; ++i) parts.emplace_back(c);
     const bool finished = run_chunks(
         partition.chunks, threads, interrupted,
         [&](std::int64_t i, int thread, int part, const Watch& watch) {
@@ -290,8 +307,8 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
         [&](std::int64_t, int part) {
             if (sums) move(parts[part].sums, *sums, c);
         });
-    if (sums && c.offset) finish_tied(*sums, c);
-    else if (sums && single) move_to_means(*sums, c);
+    if (sums && finished && c.offset) finish_tied(*sums, c);
+    else if (sums && finished && single) move_to_means(*sums, c);
     if (sums) sums->pairs = nullptr;
     return finished;
 }

@@ -220,8 +220,10 @@ private:
         for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.pruned_bytes(c, single)));
         std::vector<Partial> parts;
         std::vector<std::unique_ptr<bool[]>> touched;
-        for (int i = 0; i < parts_for(threads); ++i) {
-            parts.emplace_back(c);
+        Components plain = c;
+        plain.offset = nullptr;
+        for (int i = 0; i < parts_for(chunks, threads); ++i) {
+            parts.emplace_back(plain);
             touched.push_back(std::make_unique<bool[]>(c.K));
             parts.back().sums.touched = touched.back().get();
         }

@@ -155,14 +155,16 @@ class SpatialOrder {
             standardised.fill(row, point.data());
             return point.data();
         });
-        if (threads > 1) {
-            auto other = std::async(std::launch::async, [=, this] { arrange(begin, middle, threads / 2); });
-            arrange(middle, end, threads - threads / 2);
-            other.get();
-        } else {
-            arrange(begin, middle, 1);
-            arrange(middle, end, 1);
+        std::future<void> other;
+        auto first_half = [=, this] { arrange(begin, middle, std::max(1, threads / 2)); };
+        try {
+            if (threads > 1) other = std::async(std::launch::async, first_half);
+        } catch (const std::system_error&) {
+            // The system grants no more threads.
         }
+        if (!other.valid()) first_half();
+        arrange(middle, end, std::max(1, threads - threads / 2));
+        if (other.valid()) other.get();
     }
 
     // The same where all points fit into the cache: `order` holds places among them meanwhile.

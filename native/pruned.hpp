@@ -169,7 +169,7 @@ std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared
     }
     for (int t = 0; t < block.filled; ++t) {
         const float distance = float(std::sqrt(nearest[t]) * Real(1 + 1e-5));
-        if (block.filled == 1 && !(distance < homes.distance[rows[t]])) continue;
+        if (!(distance < homes.distance[rows[t]])) continue;
         homes.home[rows[t]] = std::int32_t(home[t]), homes.distance[rows[t]] = distance;
     }
     return work;
@@ -186,6 +186,8 @@ std::int64_t settle_rows(const Rows& rows, const Components& c, const Homes& hom
     std::int64_t work = 0;
     for (; begin < end && watch.go_on(watch.self); begin += together) {
         const std::int64_t last = begin + together < end ? begin + together : end;
+        for (std::int64_t t = begin; t < last; ++t)
+            homes.home[rows.order[t]] = 0, homes.distance[rows.order[t]] = std::numeric_limits<float>::infinity();
         take_rows(block, rows, begin, last);
         work += settle_block<Real, Fixed>(block, homes, squared, rows.order + begin);
         for (std::int64_t t = begin; t < last; ++t) {

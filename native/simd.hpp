@@ -6,7 +6,6 @@
 #include <cstring>
 #include <utility>
 #include <type_traits>
-#include <utility>
 
 namespace {
 

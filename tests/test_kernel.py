@@ -691,3 +691,22 @@ def test_pruning_of_float32_rows():
 def test_order_of_few_and_equal_rows():
     for rows in (np.zeros((1, 3)), np.ones((500, 2)), np.arange(65.0)[:, None]):
         assert np.array_equal(np.sort(kernel.spatial_order(rows)), np.arange(len(rows)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rest", [1, 8, 9])
+def test_a_last_row_alone_finds_its_home(dtype, rest):
+    """A pruned pass settles rows in groups; the last group may be one row."""
+    rng = np.random.default_rng(0)
+    K, D, N = 400, 3, 16384 + rest
+    means = rng.uniform(-100, 100, size=(K, D))
+    rows = (means[rng.integers(K, size=N)] + rng.normal(size=(N, D))).astype(dtype)
+    parameters = (np.full(K, -np.log(K)), means, np.repeat(np.eye(D)[None], K, axis=0))
+    memo = {}
+    for _ in range(3):
+        pruned = kernel.fold(rows, None, *parameters, memo=memo)
+        dense = kernel.fold(rows, None, *parameters)
+        tolerance = 1e-12 if dtype == np.float64 else 1e-5
+        for ours, theirs in zip(pruned, dense, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * np.abs(theirs).max())
+    assert "order" in memo

@@ -78,21 +78,19 @@ def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run 
     for lanes, steps in RACE:
         starts = starts[:lanes]
         runs = trials.in_turn([each for _, each in starts], steps, accelerated=steps > PLAIN)
-        ended = [
-            (c, run)
-            for (c, _), run in zip(starts, runs, strict=True)
-            if _hope(run) > best.log_likelihoods[-1]
-        ]
+        ended = [(c, run) for (c, _), run in zip(starts, runs, strict=True) if run.mixture is not None]
+        ended = [(c, run) for c, run in ended if _hopes(trials, run, best)]
         ended.sort(key=lambda pair: trials.rank(pair[1]), reverse=True)
         firsts = dict(reversed(ended))
         starts = [(c, run.mixture) for c, run in ended if firsts[c] is run and run.mixture is not None]
     return ended[0][1] if ended and trials.better(ended[0][1], best, SUCCESS) else None
 
 
-def _hope(run: Run) -> float:
-    """An L that a run hardly exceeds, from what it gained lately."""
+def _hopes(trials: Trials, run: Run, best: Run) -> bool:
+    """Whether a run may still become better than ``best``, by what it gained lately; or is, as a sound one may be."""
     lately = run.log_likelihoods[-1 - RECENT :]
-    return lately[-1] + HOPE * (lately[-1] - lately[0]) if lately else -np.inf
+    expected = lately[-1] + HOPE * (lately[-1] - lately[0])
+    return expected > best.log_likelihoods[-1] or trials.better(run, best, 0.0)
 
 
 def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:
@@ -125,7 +123,7 @@ def _splits(
     if not found:
         return {}
     gains = np.stack([gain for gain, _ in found])
-    pieces = [each.of(np.arange(len(each.mass))) for _, each in found]
+    pieces = [each for _, each in found]
     n_components = len(parts.mass)
     chosen = gains.argmax(axis=0)
     both = np.concatenate([chosen, chosen])

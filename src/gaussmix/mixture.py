@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 # From so many components and rows on, most of a mixture has nothing to do with a row, and finding that out pays.
 MANY = 64
 MANY_ROWS = 16384
+MOST_ROWS = 1 << 31
 
 # How far weights may be from summing to one: the rounding of a file with ten digits.
 SUM_TOLERANCE = 1e-8
@@ -273,7 +274,7 @@ class Mixture:
         With many components, most of which have nothing to do with a row, the rows are visited in an order that is
         compact in space and kept in ``memo``.
         """
-        many = self.n_components >= MANY and len(rows) >= MANY_ROWS
+        many = self.n_components >= MANY and MANY_ROWS <= len(rows) < MOST_ROWS
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
             rows,
             row_weights,

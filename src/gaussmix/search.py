@@ -9,7 +9,8 @@ EM climbs to the optimum near its start. The search, on a sample of the rows tha
 3. exchanges components, one that is missed least for a half of one that gains most when it is split, as long as L rises
    and the solution stays sound (`gaussmix.exchange`).
 
-Trial runs compute in single precision about the middle of the rows; the run that starts where the search ends does not.
+Trial runs compute in single precision about the middle of the rows where that loses nothing that they could see; the
+run that starts where the search ends has the rows as they are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gaussmix.em import Plan, Run
 from gaussmix.exchange import exchanged
 from gaussmix.merging import grouped, merge_groups
 from gaussmix.mixture import Mixture
+from gaussmix.priors import PseudoRows
 from gaussmix.rows import ArraySource, Source
 from gaussmix.trials import Parts, Trials
 
@@ -37,10 +39,10 @@ START_ROWS = 3_000
 SHARED_ROWS = 3_500
 SEED_ROWS = 2_000
 MERGE_ROWS = 300
-# Rows that tell where the middle half of the data is. Single precision must resolve it to this part, and the data must
-# lie well within its range.
+# Rows that tell where the middle half of the data is. Single precision must resolve it, and the least spread, to these
+# parts, and the data must lie well within its range.
 MEDIAN_ROWS = 1_000
-STEPS = 1e-4
+STEPS, PART_OF_LEAST = 1e-4, 1e-2
 RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
@@ -73,8 +75,8 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     if n_components == 1 or n_components > LARGEST or blank.has_noise or n_rows < room:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     block = source.sample(n_rows, rng)
-    centre = np.median(block.rows[:MEDIAN_ROWS], axis=0)
-    sample = ArraySource(_lightened(block.rows - centre), block.weights)
+    centre = np.median(block.rows[:: 1 + len(block.rows) // MEDIAN_ROWS], axis=0)
+    sample = ArraySource(_lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
     prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
     best = _best(Trials(sample, replace(plan, prior=prior), blank, rng))
     if best is None or best.mixture is None:
@@ -83,12 +85,16 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     return _reordered(best.mixture, order, centre, blank.feature_names)
 
 
-def _lightened(rows: Array) -> NDArray[np.floating]:
-    """Centred rows in single precision, twice as fast, unless its steps or range would be seen."""
-    low, high = np.quantile(rows[:MEDIAN_ROWS], [0.25, 0.75], axis=0)
+def _lightened(rows: Array, pseudo_rows: PseudoRows) -> NDArray[np.floating]:
+    """Centred rows in single precision, twice as fast, unless its steps or range would be seen.
+
+    They would be beside the middle half of a feature, or beside what pseudo-rows leave of its spread at least.
+    """
+    low, high = np.quantile(rows[:: 1 + len(rows) // MEDIAN_ROWS], [0.25, 0.75], axis=0)
+    least = np.sqrt(pseudo_rows.count / pseudo_rows.rows * pseudo_rows.variances)
     largest, middle = np.abs(rows).max(axis=0), high - low
-    seen = (largest * 2.0**-24 > STEPS * middle) | (middle < 1 / RANGE) | (largest > RANGE)
-    return rows if seen.any() else rows.astype(np.float32)
+    seen = largest * 2.0**-24 > np.minimum(STEPS * middle, PART_OF_LEAST * least)
+    return rows if (seen | (middle < 1 / RANGE) | (largest > RANGE)).any() else rows.astype(np.float32)
 
 
 def _best(trials: Trials) -> Run | None:

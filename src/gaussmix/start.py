@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 SEED_ROWS = 10_000
 LLOYD_STEPS = 5
-# Radius of k-means' spheres, in units of the features' spread.
+# Radius of k-means' spheres, in units of the metric.
 RADIUS = 1e-4
 # Numbers that a table of points and centres may hold.
 SCORES = 1 << 18
