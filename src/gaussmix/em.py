@@ -200,6 +200,12 @@ def resumed(run: Run, plan: Plan) -> Run:
     return _next(_with(run, reason="", n_iter=0, **last), None, plan)
 
 
+def hoped(run: Run, recent: int, times: float) -> float:
+    """An L that a run hardly exceeds: so many ``times`` more than it gained in its ``recent`` last passes."""
+    lately = run.log_likelihoods[-1 - recent :]
+    return lately[-1] + times * (lately[-1] - lately[0])
+
+
 def _with(run: Run, **changes: Any) -> Run:
     """The run with some fields changed, as `dataclasses.replace` does it, at a tenth of its time."""
     changed: Run = object.__new__(Run)

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.degeneracy import FEW_ROWS
-from gaussmix.em import Run
+from gaussmix.em import Run, hoped
 from gaussmix.merging import merge_gains
 from gaussmix.mixture import Mixture
 from gaussmix.trials import Parts, Trials
 
 Array = NDArray[np.float64]
-Halve = Callable[[Parts, "Trials", Array], Parts]
+Halve = Callable[[Parts, Trials, Array], Parts]
 
 # Rows on which responsibilities are looked at.
 ROWS = 4_000
@@ -88,9 +88,7 @@ def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run 
 
 def _hopes(trials: Trials, run: Run, best: Run) -> bool:
     """Whether a run may still become better than ``best``, by what it gained lately; or is, as a sound one may be."""
-    lately = run.log_likelihoods[-1 - RECENT :]
-    expected = lately[-1] + HOPE * (lately[-1] - lately[0])
-    return expected > best.log_likelihoods[-1] or trials.better(run, best, 0.0)
+    return hoped(run, RECENT, HOPE) > best.log_likelihoods[-1] or trials.better(run, best, 0.0)
 
 
 def _absence(gamma: Array, mixture: Mixture, weights: Array | None) -> Array:
@@ -210,8 +208,7 @@ def _axes(parts: Parts, some: Trials) -> Array:
 def _halves(parts: Parts, some: Trials, axis: Array) -> Parts:
     """Two halves with the moments of the component together, ``axis`` (K, D) in units of the features' spread."""
     shift = APART * np.sqrt(some.plan.prior.variances) * axis
-    between = shift**2 if parts.scatter.ndim == 2 else shift[:, :, None] * shift[:, None, :]
-    half = (parts.scatter - parts.weighed(between)) / 2
+    half = (parts.scatter - parts.weighed(parts.squared(shift))) / 2
     return Parts(
         np.concatenate([parts.mass, parts.mass]) / 2,
         np.concatenate([parts.means + shift, parts.means - shift]),

@@ -47,14 +47,8 @@ def grouped(parts: Parts, group: NDArray[np.int64]) -> Parts:
     mass = members @ parts.mass
     means = members @ (parts.mass[:, None] * parts.means) / mass[:, None]
     apart = parts.means - means[group]
-    scatter = parts.scatter + parts.weighed(_squared(apart, parts))
+    scatter = parts.scatter + parts.weighed(parts.squared(apart))
     return Parts(mass, means, np.tensordot(members, scatter, axes=1))
-
-
-def _squared(apart: Array, parts: Parts) -> Array:
-    """d dᵀ of each difference (…, D), or its diagonal, as the parts keep their scatter."""
-    squared: Array = apart**2 if parts.scatter.ndim == 2 else apart[..., :, None] * apart[..., None, :]
-    return squared
 
 
 def merge_gains(
@@ -120,7 +114,7 @@ def _joined(parts: Parts, i: NDArray[np.int64], j: NDArray[np.int64]) -> Parts:
     mass, means, scatter = parts
     total = mass[i] + mass[j]
     apart = means[j] - means[i]
-    between = Parts(mass[i] * mass[j] / total, apart, _squared(apart, parts))
+    between = Parts(mass[i] * mass[j] / total, apart, parts.squared(apart))
     return Parts(
         total,
         means[i] + apart * (mass[j] / total)[:, None],

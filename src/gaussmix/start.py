@@ -109,10 +109,11 @@ def lloyd(points: Array, weights: Array, centres: Array) -> NDArray[np.int64] | 
     before counts.
     """
     n_clusters = len(centres)
-    rows, shares, radius = points.astype(np.float32), np.full(n_clusters, 1 / n_clusters), np.array(RADIUS**2)
+    rows = points.astype(np.float32)
+    shares, variances = np.full(n_clusters, 1 / n_clusters), np.full(n_clusters, RADIUS**2)
     spheres = None
     for _ in range(LLOYD_STEPS + 1):
-        trial = Mixture.unchecked(shares, centres, np.repeat(radius, n_clusters), "EII")
+        trial = Mixture.unchecked(shares, centres, variances, "EII")
         found = trial.fold(rows, weights)
         if np.any(found.mass <= 0):
             break

@@ -174,7 +174,9 @@ class Sweep:
         going = [run for run in runs if run.reason != em.COLLAPSED]
         best = max([reached, *(run.log_likelihoods[-1] for run in going)])
         return tuple(
-            replace(run, candidate=None, reason=em.MAX_ITER) if run.candidate and _hope(run) < best else run
+            replace(run, candidate=None, reason=em.MAX_ITER)
+            if run.candidate and em.hoped(run, RECENT, HOPE) < best
+            else run
             for run in runs
         )
 
@@ -187,12 +189,6 @@ class Sweep:
             degenerate = degenerate_components(run.mixture, run.folded, self.plan_of(*cell).prior)
             self._sound[id(run)] = run, not degenerate
         return self._sound[id(run)][1]
-
-
-def _hope(run: Run) -> float:
-    """An L that a run hardly exceeds, from what it gained lately."""
-    lately = run.log_likelihoods[-1 - RECENT :]
-    return lately[-1] + HOPE * (lately[-1] - lately[0])
 
 
 def _neighbours(name: str, names: Iterable[str]) -> list[str]:

@@ -35,13 +35,19 @@ class Parts(NamedTuple):
 
     def weighed(self, matrices: Array) -> Array:
         """n_k times what has the shape of the scatter."""
-        weighed: Array = self.mass.reshape(-1, *[1] * (self.scatter.ndim - 1)) * matrices
-        return weighed
+        return self._masses() * matrices
 
     def covariances(self) -> Array:
         """Σ_k, in the shape of the scatter."""
-        covariances: Array = self.scatter / self.mass.reshape(-1, *[1] * (self.scatter.ndim - 1))
-        return covariances
+        return self.scatter / self._masses()
+
+    def squared(self, apart: Array) -> Array:
+        """d dᵀ of differences (…, D), or its diagonal, as the scatter is kept."""
+        squared: Array = apart**2 if self.scatter.ndim == 2 else apart[..., :, None] * apart[..., None, :]
+        return squared
+
+    def _masses(self) -> Array:
+        return self.mass.reshape(-1, *[1] * (self.scatter.ndim - 1))
 
     def of(self, index: NDArray[np.int64]) -> Parts:
         """Those components."""
