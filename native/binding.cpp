@@ -17,6 +17,7 @@
 #include <string>
 #include <tuple>
 
+#include "acceleration.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
 #include "orientation.hpp"
@@ -216,11 +217,17 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
             first.data(), second.data()};
 }
 
-void scatter_about_means(const In& origin, const In& mass, const In& first, const In& second, const Out& means,
-                         const Out& about) {
+// Fills the weights (K,), eq. (11) or equal ones, the means, eq. (7), and the scatter about them; returns pi_0.
+double centre(const In& origin, const In& mass, const In& first, const In& second, double noise_mass, bool equal_weights,
+              const Out& weights, const Out& means, const Out& about) {
     const Moments from = moments(origin, mass, first, second);
-    require(means.size() == origin.size() && about.size() == second.size(), "means or scatter has another shape");
+    require(weights.size() == mass.size() && means.size() == origin.size() && about.size() == second.size(),
+            "weights, means or scatter has another shape");
+    const double total = std::accumulate(from.mass, from.mass + from.K, 0.0) + noise_mass, noise = noise_mass / total;
+    for (std::int64_t k = 0; k < from.K; ++k)
+        weights.data()[k] = equal_weights ? (1 - noise) / double(from.K) : from.mass[k] / total;
     scatter(from, means.data(), about.data());
+    return noise;
 }
 
 // Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
@@ -245,6 +252,16 @@ void coordinates(const nb::list& several, const In& means, const In& masses, con
         whiten(from, packed + 1, masses.data(), whitening.data(), inverse, white + 1);
         packed = white + length + from.slices;
     }
+}
+
+// Fills `proposed` with statistics to go on with, from `coordinates` of u and g of some passes; false if there are none.
+bool propose(const In& vectors, std::int64_t K, double rows, double stride, double reach, const Out& proposed) {
+    require(vectors.ndim() == 2 && vectors.shape(0) % 2 == 0 && vectors.shape(0) > 2 && vectors.shape(1) >= proposed.size() &&
+                K > 0 && proposed.size() > std::size_t(K),
+            "vectors must be (2 passes, size of proposed + what compares them), of at least two passes");
+    const Path path{std::int64_t(vectors.shape(0)) / 2, std::int64_t(proposed.size()), std::int64_t(vectors.shape(1)), K,
+                    vectors.data()};
+    return implicit_step(path, rows, stride, reach, proposed.data());
 }
 
 // Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
@@ -322,8 +339,12 @@ NB_MODULE(_kernel, m) {
     m.def("coordinates", &coordinates, nb::arg("several"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"),
           nb::arg("vectors").noconvert(),
           "Fills vectors with statistics about the means of a mixture, and with what compares them.");
-    m.def("scatter", &scatter_about_means, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
-          nb::arg("means").noconvert(), nb::arg("about").noconvert(), "Fills means and the scatter about them.");
+    m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("weight"), nb::arg("stride"),
+          nb::arg("reach"), nb::arg("proposed").noconvert(),
+          "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
+    m.def("centre", &centre, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"), nb::arg("noise_mass"),
+          nb::arg("equal_weights"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
+          nb::arg("about").noconvert(), "Fills weights, means and the scatter about them; returns the weight of noise.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");

@@ -96,7 +96,7 @@ inline void whiten(const Moments& m, const double* packed, const double* masses,
         const double n = std::accumulate(packed + s, packed + end, 0.0);
         const double mass = std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300);
         const double* const own = precisions.data() + s * step;
-        const double trace = std::inner_product(own, own + step, second + s * step, 0.0);
+        const double trace = std::transform_reduce(own, own + step, second + s * step, 0.0);
         sizes[s] = (trace - n * m.D) / std::sqrt(2 * m.D * mass);
     }
 }

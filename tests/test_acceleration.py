@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import acceleration, em, kernel, start
-from gaussmix.acceleration import MEMORY, REACH, STRIDE, damping, extrapolated, implicit_step, solved
+from gaussmix.acceleration import MEMORY, REACH, STRIDE, extrapolated
 from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics
@@ -63,6 +63,21 @@ def test_coordinates_see_the_information(rng):
     np.testing.assert_allclose(np.cov(vectors[:, size + 2 :].T), np.eye(4), atol=0.1)
 
 
+def path(f, steps, changes, mass=1e9):
+    """(u, g), (u, g), … of one component, in which f, the last steps s and the changes of g are these."""
+    u = np.cumsum([np.zeros_like(f), *steps[::-1]], axis=0)
+    g = np.cumsum([np.zeros_like(f), *changes[::-1]], axis=0)
+    g += u[-1] + f - g[-1]
+    vectors = np.stack([u, g], axis=1).reshape(-1, len(f))
+    return np.concatenate([np.full((len(vectors), 2), [0.0, mass]), vectors, vectors], axis=1)
+
+
+def step_along(f, steps, changes, rows=50.0):
+    """p = u' − u of the statistics that the kernel proposes; None where it proposes none."""
+    found = kernel.proposed(path(f, steps, changes), 2 + len(f), 1, rows, STRIDE, REACH)
+    return None if found is None else found[2:] - sum(steps)
+
+
 def quadratic(rng, n=6, length=1.0):
     """A symmetric B with eigenvalues from 0 to 1, steps S, what they tell Y = S B, and f."""
     turn, _ = np.linalg.qr(rng.normal(size=(n, n)))
@@ -71,35 +86,40 @@ def quadratic(rng, n=6, length=1.0):
     return curvature, steps, steps @ curvature, rng.normal(size=n) * length
 
 
-@pytest.mark.parametrize("length", [1e-9, 1e-3, 1.0, 100.0])
-def test_implicit_step_solves_its_equation(rng, length):
+def damping(f, rows=50.0):
+    """μ = 1/τ: strides are as long as f is short, and bounded."""
+    return max(math.sqrt(f @ f / rows) / STRIDE, 1 / REACH)
+
+
+@pytest.mark.parametrize("length", [1e-6, 1e-3, 1.0, 100.0])
+def test_the_implicit_step_solves_its_equation(rng, length):
     """(μ + B) p = (1 + μ) f, with B as the steps tell it along them and 1 across them."""
     curvature, s, y, f = quadratic(rng, length=length)
-    basis = np.concatenate([[f], s, s - y])
-    p = f + np.array(implicit_step((basis @ basis.T).tolist(), 50.0)) @ (s - y)
-    mu = damping(f @ f, 50.0)
+    p, mu = step_along(f, s, s - y), damping(f)
     along = np.linalg.pinv(s)
     told = along @ y + np.eye(6) - along @ s
     np.testing.assert_allclose(s @ told, s @ curvature, atol=1e-12)
-    np.testing.assert_allclose((mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * (1 + mu) * length)
-
-
-def test_strides_are_short_where_the_path_is_fast_and_bounded_where_it_rests():
-    assert damping(4.0, 100.0) == pytest.approx(0.2 / STRIDE)
-    assert damping(400.0, 100.0) == pytest.approx(10 * damping(4.0, 100.0))
-    assert damping(0.0, 100.0) == 1 / REACH
-
-
-def test_what_is_solved_is_positive_definite(rng):
-    matrix, right = rng.normal(size=(3, 3)) * 0.3 + 2 * np.eye(3), rng.normal(size=3)
-    np.testing.assert_allclose(solved(matrix.tolist(), right.tolist()), np.linalg.solve(matrix, right))
-    matrix[2, 2] = -1.0  # the objective curves upwards along the oldest step: it is left out
     np.testing.assert_allclose(
-        solved(matrix.tolist(), right.tolist()), np.linalg.solve(matrix[:2, :2], right[:2])
+        (mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * max(1, (1 + mu) * length)
     )
-    for nothing in (-1.0, 0.0, np.nan, np.inf):
-        matrix[0, 0] = nothing
-        assert solved(matrix.tolist(), right.tolist()) == []
+
+
+def test_steps_along_which_the_objective_does_not_curve_down_are_left_out(rng):
+    _, s, y, f = quadratic(rng)
+    y[2] = -99.0 * s[2]  # the objective curves upwards along the oldest step
+    np.testing.assert_allclose(step_along(f, s, s - y), step_along(f, s[:2], (s - y)[:2]), atol=1e-12)
+    for nothing in (-99.0 * s[0], np.full(6, np.nan)):
+        y[0] = nothing
+        assert step_along(f, s, s - y) is None
+
+
+def test_no_component_is_emptied(rng):
+    _, s, y, f = quadratic(rng)
+    for left, accepted in ((0.05, False), (0.15, True), (-1.0, False), (np.nan, False)):
+        vectors = path(f, s[:1], (s - y)[:1], mass=1.0)
+        vectors[-1, 1] = left  # the last pass gives the component so much of its mass, as the pass before did
+        vectors[-3, 1] = left
+        assert (kernel.proposed(vectors, 8, 1, 50.0, STRIDE, REACH) is not None) == accepted
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -126,12 +146,6 @@ def test_what_is_proposed_accounts_for_every_row(rng, name):
     assert found.origin is folded.origin
     assert (found.weight, found.rows) == (300.0, 300)
     assert not np.allclose(found.mass, folded.mass)
-
-
-def test_no_component_is_emptied(rng, monkeypatch):
-    passes, mixture = passes_of(rng, "VVV")
-    monkeypatch.setattr(acceleration, "implicit_step", lambda products, weight: [1e4])
-    assert extrapolated(passes, mixture) is None
 
 
 def test_a_run_remembers_so_many_passes_and_plain_em_none(rng):

@@ -121,7 +121,7 @@ def test_the_kernel_has_one_caller():
             iterative = path.name in ("_orientation.py", "_volume_shape.py")
             assert module != "gaussmix._kernel", path
             assert module != "gaussmix" or not {"kernel", "_kernel"} & set(names) or iterative, path
-            allowed = ["coordinates"] if part_of(path) == "acceleration" else ["thread_count"]
+            allowed = ["coordinates", "proposed"] if part_of(path) == "acceleration" else ["thread_count"]
             assert module != "gaussmix.kernel" or names == allowed, path
 
 

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.kernel import coordinates
+from gaussmix.kernel import coordinates, proposed
 from gaussmix.mixture import Mixture
 from gaussmix.statistics import Statistics
 
@@ -47,15 +47,6 @@ MEMORY = 3
 ROOM = 16 << 20
 
 
-def _differences(n_passes: int) -> Array:
-    """What makes f, the steps s and the changes Δg, the last first, of the vectors u, g of so many passes."""
-    given, used = np.eye(2 * n_passes)[::-2], np.eye(2 * n_passes)[-2::-2]
-    return np.concatenate([given[:1] - used[:1], used[:-1] - used[1:], given[:-1] - given[1:]])
-
-
-DIFFERENCES = {n_passes: _differences(n_passes) for n_passes in range(2, MEMORY + 2)}
-
-
 def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
     """Statistics u + p to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
 
@@ -64,63 +55,14 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
     folded = passes[-1][1]
     several = [statistics for each in passes for statistics in each]
     vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
-    differences = DIFFERENCES[len(passes)] @ vectors
-    compared = differences[:, size:]
-    gamma = implicit_step((compared @ compared.T).tolist(), folded.weight)
-    if not gamma:
-        return None
-    start, end = len(passes), len(passes) + len(gamma)
-    vector = vectors[-1, :size] + np.array(gamma) @ differences[start:end, :size]
-    return _unpacked(vector, folded) if _keeps_mass(vector, vectors[-2], len(folded.mass)) else None
+    vector = proposed(vectors, size, len(folded.mass), folded.weight, STRIDE, REACH)
+    return None if vector is None else _unpacked(vector, folded)
 
 
 def memory(statistics: Statistics) -> int:
     """How many steps to remember of statistics of this size."""
     numbers = statistics.mass.size + statistics.first.size + statistics.second.size
     return max(1, min(MEMORY, ROOM // (16 * numbers) - 1))
-
-
-def damping(squared_length: float, weight: float) -> float:
-    """μ = 1/τ where f has this squared length."""
-    return max(math.sqrt(squared_length / weight) / STRIDE, 1 / REACH)
-
-
-def implicit_step(products: Sequence[Sequence[float]], weight: float) -> list[float]:
-    """γ, of as many steps as are known to be curved, from the inner ``products`` of f, s₁, …, Δg₁, …; maybe empty."""
-    m = len(products) // 2
-    stretch = 1 + damping(products[0][0], weight)
-    matrix = [
-        [stretch * ss - sg for ss, sg in zip(row[1:], row[1 + m :], strict=False)]
-        for row in products[1 : 1 + m]
-    ]
-    return solved(matrix, products[0][1 : 1 + m])
-
-
-def solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """γ of ``matrix`` γ = ``right``, of as many of its first rows and columns as are positive definite; maybe none.
-
-    By elimination: each pivot is the curvature of a step beside those before it.
-    """
-    rows: list[list[float]] = []
-    for k, known in enumerate(matrix):
-        row = [*known, right[k]]
-        for j, above in enumerate(rows):
-            factor = row[j] / above[j]
-            row = [a - factor * b for a, b in zip(row, above, strict=True)]
-        if not 1e-10 * abs(known[k]) < row[k] < math.inf:
-            break
-        rows.append(row)
-    gamma = [0.0] * len(rows)
-    for k in reversed(range(len(rows))):
-        row = rows[k]
-        gamma[k] = (row[-1] - sum(row[j] * gamma[j] for j in range(k + 1, len(rows)))) / row[k]
-    return gamma
-
-
-def _keeps_mass(vector: Array, start: Array, n_components: int) -> bool:
-    """Whether every component keeps a tenth of its mass, and noise has not less than none."""
-    masses = slice(1, 1 + n_components)
-    return bool(vector[0] >= 0 and (vector[masses] > 0.1 * start[masses]).all())
 
 
 def _unpacked(vector: Array, like: Statistics) -> Statistics:

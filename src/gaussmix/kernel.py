@@ -79,11 +79,12 @@ def evaluate(
     return found
 
 
-def scatter(origin: Array, mass: Array, first: Array, second: Array) -> tuple[Array, Array]:
-    """Means, eq. (7), and scatter about them of sums about ``origin``: `gaussmix.statistics.Statistics.scatter`."""
-    means, about = np.empty(origin.shape), np.empty(second.shape)
-    _kernel.scatter(origin, mass, first, second, means, about)
-    return means, about
+def centred(statistics: Statistics, equal_weights: bool = False) -> tuple[Array, float, Array, Array]:
+    """Weights, eq. (11) or equal ones, π_0, means, eq. (7), and scatter about them, see `Statistics.scatter`."""
+    origin, mass, second = statistics.origin, statistics.mass, statistics.second
+    weights, means, about = np.empty(mass.shape), np.empty(origin.shape), np.empty(second.shape)
+    sums = (origin, mass, statistics.first, second, statistics.noise_mass)
+    return weights, _kernel.centre(*sums, equal_weights, weights, means, about), means, about
 
 
 def coordinates(
@@ -100,6 +101,17 @@ def coordinates(
     sums = [(s.origin, s.mass, s.first, s.second, s.noise_mass) for s in several]
     _kernel.coordinates(sums, means, masses, whitening, vectors)
     return vectors, length + whitening.size
+
+
+def proposed(
+    vectors: Array, size: int, n_components: int, weight: float, stride: float, reach: float
+) -> Array | None:
+    """The implicit Euler step of `gaussmix.acceleration` from `coordinates` of (u, g), (u, g), …, if there is one.
+
+    The first ``size`` numbers of each of the vectors are statistics of ``n_components``, and so is the result.
+    """
+    found = np.empty(size)
+    return found if _kernel.propose(vectors, n_components, weight, stride, reach, found) else None
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

@@ -164,12 +164,18 @@ class Mixture:
         numpy.linalg.LinAlgError
             A covariance is not positive definite, or not finite.
         """
-        family, density, names = self.covariance_type, self.noise_density, self.feature_names
-        made = Mixture.unchecked(
-            weights, means, covariances, family, noise_weight, density, names, self.noise_log_density
-        )
-        made.__dict__.update(family=self.family, prepared=_prepared(weights, means, covariances, self.family))
+        made: Mixture = object.__new__(Mixture)
+        prepared = _prepared(weights, means, covariances, self.family)
+        own = {"weights": _frozen(weights), "means": _frozen(means), "covariances": _frozen(covariances)}
+        kept = self._kept
+        made.__dict__.update(kept, **own, noise_weight=noise_weight, prepared=prepared, _kept=kept)
         return made
+
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
+        """What an M-step leaves as it is."""
+        names = ("covariance_type", "noise_density", "noise_log_density", "feature_names", "family")
+        return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> Any:
         fields = (self.weights, self.means, self.covariances, self.covariance_type)
@@ -438,14 +444,10 @@ def m_step(
 
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
-    mass = statistics.mass
+    weights, noise_weight, means, scatter = kernel.centred(statistics, equal_weights)
     try:
         with np.errstate(all="ignore"):
-            total = mass.sum() + statistics.noise_mass
-            noise_weight = float(statistics.noise_mass / total)
-            weights = np.full(len(mass), (1.0 - noise_weight) / len(mass)) if equal_weights else mass / total
-            moments = kernel.scatter(statistics.origin, mass, statistics.first, statistics.second)
-            means, scatter, counted = prior.augmented(*moments, mass)
+            means, scatter, counted = prior.augmented(means, scatter, statistics.mass)
             covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
             return previous.with_parameters(weights, means, covariances, noise_weight)
     except np.linalg.LinAlgError:

@@ -26,7 +26,7 @@ Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
 # M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at each start.
-BRIEF = 6
+BRIEF = 2
 LOOK = 3
 GLANCE = 1
 # Passes after which a run must be sound to go on, and ends when it has fallen so far behind another that it would have
