@@ -20,7 +20,9 @@
 #include "acceleration.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
+#include "merging.hpp"
 #include "orientation.hpp"
+#include "starts.hpp"
 #include "statistics.hpp"
 #include "volumes.hpp"
 
@@ -34,6 +36,7 @@ using In = nb::ndarray<const double, nb::numpy, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<double, nb::numpy, nb::c_contig, nb::device::cpu>;
 using InOrder = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutOrder = nb::ndarray<std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using InLabels = nb::ndarray<const std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest.
@@ -317,6 +320,61 @@ void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrd
     spatial_order(rows, std::int64_t(x.shape(1)), leaf, n_threads, order.data());
 }
 
+// Fills seeds (n_seeds,), of which the first is given, with points of (D, n); returns how many there are.
+std::int64_t seeds_of_points(const In& points, const In& weights, const In& chances, const OutLabels& seeds) {
+    require(points.ndim() == 2 && weights.size() == points.shape(1) && chances.ndim() == 2 && seeds.size() > 0 &&
+                chances.shape(0) + 1 == seeds.size(),
+            "points (D, n), weights (n,), chances (n_seeds - 1, trials) or seeds (n_seeds,) disagree");
+    const std::int64_t n = std::int64_t(points.shape(1));
+    require(0 <= seeds.data()[0] && seeds.data()[0] < n, "the first seed must be one of the points");
+    nb::gil_scoped_release release;
+    return draw_seeds(points.data(), weights.data(), n, std::int64_t(points.shape(0)), chances.data(),
+                      std::int64_t(chances.shape(1)), std::int64_t(seeds.size()), seeds.data());
+}
+
+// Adds to mass (K,), first (K, D) and second, fills means where a class has rows.
+void sums_of_classes(const AnyRows& x, const std::optional<In>& weights, const InLabels& labels, const Out& mass,
+                     const Out& means, const Out& first, const Out& second) {
+    const Rows rows = view(x);
+    const std::int64_t N = rows.count, D = std::int64_t(x.shape(1)), K = std::int64_t(mass.size());
+    require(std::int64_t(labels.size()) == N && (!weights || std::int64_t(weights->size()) == N), "labels and weights must be (N,)");
+    const bool diagonal = second.ndim() == 2;
+    const std::int64_t slices = std::int64_t(second.shape(0));
+    require(K > 0 && D > 0 && std::int64_t(means.size()) == K * D && std::int64_t(first.size()) == K * D &&
+                (slices == K || (slices == 1 && !diagonal)) && std::int64_t(second.size()) == slices * D * (diagonal ? 1 : D),
+            "means and first must be (K, D), second (K, D), (1, D, D) or (K, D, D)");
+    require(std::all_of(labels.data(), labels.data() + N, [K](std::int64_t k) { return k < K; }), "labels must be below K");
+    auto row = [&](std::int64_t n, double* out) {
+        for (std::int64_t j = 0; j < D; ++j) {
+            const char* const at = rows.data + n * rows.row_step + j * rows.column_step;
+            out[j] = rows.single ? double(*reinterpret_cast<const float*>(at)) : *reinterpret_cast<const double*>(at);
+        }
+    };
+    nb::gil_scoped_release release;
+    class_sums(row, weights ? weights->data() : nullptr, labels.data(), N, K, D, slices, diagonal, mass.data(),
+               means.data(), first.data(), second.data());
+}
+
+// Fills gains (P,) of merges of components a and b (P,), with mass (M,), means (M, D), scatter (M, D) or (M, D, D) and
+// responsibilities times weights q (n, M).
+void merge_gains(const In& mass, const In& means, const In& scatter, const In& q, const InLabels& a, const InLabels& b,
+                 bool spherical, const Out& gains) {
+    const std::int64_t M = std::int64_t(mass.size());
+    require(means.ndim() == 2 && q.ndim() == 2 && std::int64_t(means.shape(0)) == M && std::int64_t(q.shape(1)) == M,
+            "mass (M,), means (M, D) and q (n, M) disagree");
+    const std::int64_t D = std::int64_t(means.shape(1));
+    const bool diagonal = scatter.ndim() == 2;
+    require(std::int64_t(scatter.size()) == M * D * (diagonal ? 1 : D) && (diagonal || !spherical),
+            "scatter must be (M, D) or (M, D, D)");
+    require(a.size() == gains.size() && b.size() == gains.size(), "a, b and gains must be (P,)");
+    for (const InLabels& each : {a, b})
+        require(std::all_of(each.data(), each.data() + each.size(), [M](std::int64_t k) { return 0 <= k && k < M; }),
+                "a and b must be components");
+    nb::gil_scoped_release release;
+    const Merges merges{M, D, std::int64_t(q.shape(0)), diagonal, spherical, mass.data(), means.data(), scatter.data(), q.data()};
+    merges.gains(a.data(), b.data(), std::int64_t(gains.size()), gains.data());
+}
+
 std::vector<std::int32_t> tiles_of_rows(const AnyRows& x, std::int64_t K) {
     nb::gil_scoped_release release;
     return compact_tiles(view(x), std::int64_t(x.shape(1)), K);
@@ -353,6 +411,14 @@ NB_MODULE(_kernel, m) {
           "Fills the axes that components share, and variances along them; without masses, of one volume. False if there are none.");
     m.def("common_shape", &common_shape, nb::arg("scatter"), nb::arg("mass"), nb::arg("precisions").noconvert(),
           "Improves 1 / volume of components of one shape and orientation to the optimum; false if there is none.");
+    m.def("draw_seeds", &seeds_of_points, nb::arg("points"), nb::arg("weights"), nb::arg("chances"),
+          nb::arg("seeds").noconvert(), "Fills seeds from the first on by k-means++; returns how many could be told apart.");
+    m.def("class_sums", &sums_of_classes, nb::arg("rows").noconvert(), nb::arg("row_weights").none(), nb::arg("labels"),
+          nb::arg("mass").noconvert(), nb::arg("means").noconvert(), nb::arg("first").noconvert(),
+          nb::arg("second").noconvert(), "Fills the mass, the means and the sums about them of rows of a class each.");
+    m.def("merge_gains", &merge_gains, nb::arg("mass"), nb::arg("means"), nb::arg("scatter"), nb::arg("q"), nb::arg("a"),
+          nb::arg("b"), nb::arg("spherical"), nb::arg("gains").noconvert(),
+          "Fills what merges of pairs of components change EM's lower bound by.");
     m.def("compact_tiles", &tiles_of_rows, nb::arg("rows").noconvert(), nb::arg("n_components"),
           "Some rows, tile by tile near each other, from all over the data, for a look at so many components.");
     m.def("spatial_order", &order_rows, nb::arg("rows").noconvert(), nb::arg("leaf"), nb::arg("n_threads"), nb::arg("order").noconvert(),

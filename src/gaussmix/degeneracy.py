@@ -21,7 +21,9 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 
 SUPPLIED = 0.1
-HARDLY = 1e-3
+# What pseudo-rows are hardly worth, where components share nothing, and where one may give its shape to another's volume.
+HARDLY, HARDLY_SHARED = 1e-2, 1e-3
+ALONE = ("VII", "VVI", "VVV")
 FEW_ROWS = 3
 RELATIVE = 1e-3
 # Variances of a family that knows no units per feature, a sphere say, may be this far from those of the features.
@@ -64,7 +66,7 @@ def _hardly_supplied(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> 
     scaled = mixture.whitening * np.sqrt(pseudo_rows.variances)
     squares = np.square(scaled).reshape(len(scaled), -1).sum(axis=1)
     parts = pseudo_rows.count / (mass + pseudo_rows.count + 1e-300) * squares
-    return bool(parts.max() < HARDLY)
+    return bool(parts.max() < (HARDLY if mixture.family.name in ALONE else HARDLY_SHARED))
 
 
 def _mostly_supplied(

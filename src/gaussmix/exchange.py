@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gaussmix.degeneracy import FEW_ROWS
 from gaussmix.em import Run, hoped
-from gaussmix.merging import merge_gains
+from gaussmix.kernel import merge_gains
 from gaussmix.mixture import Mixture
 from gaussmix.trials import Parts, Trials
 
@@ -151,7 +151,7 @@ def _worth(own: Trials, run: Run) -> tuple[Array, Parts]:
     gamma = run.mixture.evaluate(rows, wanted=["responsibilities"]).responsibilities
     weighed = gamma if weights is None else gamma * weights[:, None]
     first, second = np.split(np.arange(len(parts.mass)), 2)
-    gains = merge_gains(parts, weighed, first, second, run.mixture.family.structure.log_det)
+    gains = merge_gains(parts, weighed, first, second, run.mixture.family.structure.name == "spherical")
     populated = np.minimum(parts.mass[first], parts.mass[second]) >= FEW_ROWS * (rows.shape[1] + 1)
     return np.where(populated, -gains / own.sample.weight, -np.inf), parts
 

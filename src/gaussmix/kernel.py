@@ -129,6 +129,50 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     return Prepared(log_weights, whitening, log_root)
 
 
+def seeds_of(points: Array, weights: Array, first: int, chances: Array) -> NDArray[np.int64]:
+    """k-means++ among points (n, D) from a first one on, fewer where every point is a seed.
+
+    Each of the ``chances`` (n_seeds − 1, trials) in [0, 1) draws a candidate with probability ∝ weight × squared
+    distance; the one that leaves the least sum of these is the next seed.
+    """
+    seeds = np.full(1 + len(chances), first, dtype=np.int64)
+    return seeds[: _kernel.draw_seeds(np.ascontiguousarray(points.T), weights, chances, seeds)]
+
+
+def class_sums(
+    rows: NDArray[Any],
+    row_weights: Array | None,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    moment_shape: tuple[int, ...],
+) -> tuple[Array, Array, Array, Array]:
+    """Means (K, D) of classes, mass (K,), and first (K, D) and second moments about the means; label −1 is no class.
+
+    A class without weight has mean zero.
+    """
+    means = np.zeros((n_classes, rows.shape[1]))
+    sums = np.zeros(n_classes), np.zeros(means.shape), np.zeros(moment_shape)
+    _kernel.class_sums(rows, row_weights, labels, sums[0], means, *sums[1:])
+    return means, *sums
+
+
+def merge_gains(
+    components: tuple[Array, Array, Array],
+    gamma: Array,
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+    spherical: bool,
+) -> Array:
+    """What the merge of each pair (i, j) changes L by at least, in nats: see `gaussmix.merging`.
+
+    Of M components mass (M,), means (M, D) and scatter (M, D) or (M, D, D); ``gamma`` (n, M) holds their
+    responsibilities for some rows times the rows' weights. ``spherical``: one variance, the mean of the D.
+    """
+    gains = np.empty(len(i))
+    _kernel.merge_gains(*components, gamma, i, j, spherical, gains)
+    return gains
+
+
 # Rows of the compact runs of `spatial_order`: what the kernel compares with components together.
 LEAF = 8
 

@@ -182,7 +182,7 @@ def _groups(trials: Trials, run: Run, parts: Parts, n_groups: int) -> NDArray[np
     gamma = run.mixture.evaluate(rows, wanted=["responsibilities"]).responsibilities
     weights = np.ones(len(rows)) if weights is None else weights
     weighed = gamma * (weights * (trials.sample.weight / weights.sum()))[:, None]
-    return merge_groups(parts, weighed, n_groups, run.mixture.family.structure.log_det)
+    return merge_groups(parts, weighed, n_groups, run.mixture.family.structure.name == "spherical")
 
 
 def _reordered(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix import hierarchical, start
 from gaussmix.em import Plan
+from gaussmix.kernel import class_sums
 from gaussmix.mixture import Collapse, Mixture, m_step
 from gaussmix.noise import LEAST, noisy_rows
 from gaussmix.rows import Block, Source
@@ -76,23 +77,12 @@ class SharedStarts:
 
     def statistics(self, labels: Labels) -> Statistics:
         """The sums of the classes about their means."""
-        n_classes, weights = int(labels.max()) + 1, self.weights * self.share
-        mass = np.bincount(labels, weights, n_classes).astype(np.float64)
-
-        def sums(columns: Array) -> Array:
-            return np.stack(
-                [np.bincount(labels, weights * column, n_classes) for column in columns.T], axis=1
-            )
-
-        means = self.rows[0] + sums(self.rows - self.rows[0]) / np.maximum(mass, 1e-300)[:, None]
-        centred = self.rows - means[labels]
-        if self.dense:
-            second = np.stack(
-                [_scatter(centred[labels == k], weights[labels == k]) for k in range(n_classes)]
-            )
-        else:
-            second = sums(centred * centred)
-        first, noise_mass = np.zeros_like(means), self.noise_mass * self.share
+        n_classes, n_features = int(labels.max()) + 1, self.rows.shape[1]
+        shape = (n_classes, n_features, n_features) if self.dense else (n_classes, n_features)
+        means, mass, first, second = class_sums(
+            self.rows, self.weights * self.share, labels, n_classes, shape
+        )
+        noise_mass = self.noise_mass * self.share
         total = float(mass.sum()) + noise_mass
         return Statistics(means, mass, first, second, noise_mass, total, len(self.rows), math.nan)
 
@@ -126,8 +116,3 @@ def begun(statistics: Statistics, blank: Mixture, plan: Plan) -> list[Mixture]:
         statistics = replace(statistics, second=blank.family.structure.moments(statistics.second))
     made = m_step(statistics, blank, plan.prior, plan.equal_weights)
     return [] if isinstance(made, Collapse) else [made]
-
-
-def _scatter(centred: Array, weights: Array) -> Array:
-    scatter: Array = (weights[:, None] * centred).T @ centred
-    return scatter

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix import families, reference
 from gaussmix.errors import DataError, SingularError
+from gaussmix.kernel import class_sums, seeds_of
 from gaussmix.mixture import Collapse, Mixture, m_step
 from gaussmix.moments import variances_of
 from gaussmix.noise import LEAST, noisy_rows, with_noise
@@ -66,29 +67,14 @@ def kmeans_plus_plus(
     points: Array, weights: Array, n_seeds: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Indices of ``n_seeds`` of the points (n, D), each drawn with probability ∝ weight × squared distance."""
-    norms = np.einsum("nd,nd->n", points, points)
-
-    def distances(index: NDArray[np.int64]) -> Array:
-        squared: Array = norms + norms[index, None] - 2 * points[index] @ points.T
-        return np.maximum(squared, 0.0)
-
-    n_trials = 2 + int(math.log(n_seeds))
-    seeds = [int(rng.choice(len(points), p=weights / weights.sum()))]
-    nearest = distances(np.array(seeds))[0]
-    while len(seeds) < n_seeds:
-        nearest[seeds] = 0.0
-        cumulative = np.cumsum(weights * nearest)
-        if cumulative[-1] <= 0:  # fewer distinct points than seeds: take any that is left
-            left = np.setdiff1d(np.arange(len(points)), seeds)
-            seeds.append(int(rng.choice(left)))
-            continue
-        trials = np.searchsorted(cumulative, rng.random(n_trials) * cumulative[-1], side="right")
-        trials = np.minimum(trials, len(points) - 1)
-        candidates = np.minimum(nearest, distances(trials))
-        best = int(np.argmin(candidates @ weights))
-        seeds.append(int(trials[best]))
-        nearest = candidates[best]
-    return np.array(seeds)
+    first = int(rng.choice(len(points), p=weights / weights.sum()))
+    chances = rng.random((n_seeds - 1, 2 + int(math.log(n_seeds))))
+    seeds = seeds_of(points, weights, first, chances)
+    # Fewer distinct points than seeds: take any that are left.
+    left = np.setdiff1d(np.arange(len(points)), seeds) if len(seeds) < n_seeds else seeds[:0]
+    return (
+        np.concatenate([seeds, rng.choice(left, n_seeds - len(seeds), replace=False)]) if len(left) else seeds
+    )
 
 
 def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:
@@ -237,25 +223,14 @@ def _classes(block: Block, labels: NDArray[np.int64], blank: Mixture) -> Statist
 
     What `_statistics` says of responsibilities zero and one, without a table of them.
     """
-    origin = np.repeat(block.rows[:1].astype(np.float64), blank.n_components, axis=0)
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
     noise = float(weights[labels < 0].sum())
     if blank.has_noise:
         noise += LEAST * float(weights[labels >= 0].sum())
         weights = np.where(labels < 0, weights, (1 - LEAST) * weights)
-    mass, first = np.zeros(len(origin)), np.zeros_like(origin)
-    second = np.zeros(blank.family.structure.moment_shape(*origin.shape))
-    order = np.argsort(labels, kind="stable")
-    ends = np.searchsorted(labels[order], np.arange(blank.n_components + 1))
-    for k, own in enumerate(np.split(order, ends)[1:-1]):
-        if len(own) and weights[own].sum() > 0:
-            rows, gamma = block.rows[own].astype(np.float64), weights[own]
-            origin[k] = rows[0] + gamma @ (rows - rows[0]) / gamma.sum()
-            sums = reference.accumulate(
-                rows, gamma, np.ones((len(own), 1)), origin[[k]], (1, *second.shape[1:])
-            )
-            mass[k], first[k] = sums[0][0], sums[1][0]
-            second[min(k, len(second) - 1)] += sums[2][0]
+    shape = blank.family.structure.moment_shape(*blank.means.shape)
+    origin, mass, first, second = class_sums(block.rows, weights, labels, blank.n_components, shape)
+    origin[mass == 0] = block.rows[0]
     weight = float(len(block.rows) if block.weights is None else block.weights.sum())
     return Statistics(origin, mass, first, second, noise, weight, len(block.rows), math.nan)
 

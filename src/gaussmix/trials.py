@@ -7,7 +7,7 @@ component, which can be joined, replaced and left out, and become a mixture agai
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +55,9 @@ class Parts(NamedTuple):
 
     def without(self, *left_out: int) -> Parts:
         """All but those components."""
-        return self.of(np.setdiff1d(np.arange(len(self.mass)), left_out))
+        kept = np.ones(len(self.mass), dtype=bool)
+        kept[list(left_out)] = False
+        return self.of(np.flatnonzero(kept))
 
     def joined(self, others: Parts) -> Parts:
         """Both together."""
@@ -74,6 +76,8 @@ class Trials:
     plan: Plan
     blank: Mixture
     rng: np.random.Generator
+    _sound: dict[int, tuple[Run, bool]] = field(default_factory=dict, init=False, repr=False)
+    _blanks: dict[tuple[int, str], Mixture] = field(default_factory=dict, init=False, repr=False)
 
     def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
         """The starts in a batch through the loop, ``passes`` M-steps at most; the best first, see `rank`."""
@@ -94,8 +98,10 @@ class Trials:
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
         assert run.mixture is not None and run.folded is not None
-        sound = not degenerate_components(run.mixture, run.folded, self.plan.prior)
-        return sound, run.log_likelihoods[-1] / self.sample.weight
+        if id(run) not in self._sound:
+            degenerate = degenerate_components(run.mixture, run.folded, self.plan.prior)
+            self._sound[id(run)] = run, not degenerate
+        return self._sound[id(run)][1], run.log_likelihoods[-1] / self.sample.weight
 
     def better(self, run: Run, than: Run, by: float) -> bool:
         """Whether a run ended higher than another by so many nats per row."""
@@ -119,8 +125,10 @@ class Trials:
 
     def shaped(self, n_components: int, family: str | None = None) -> Mixture:
         """A blank mixture of so many components, of the family fitted unless another is named."""
-        name = self.blank.family.name if family is None else family
-        return start.blank_mixture(n_components, name, self.plan.prior)
+        key = n_components, self.blank.family.name if family is None else family
+        if key not in self._blanks:
+            self._blanks[key] = start.blank_mixture(*key, self.plan.prior)
+        return self._blanks[key]
 
     def seeded(self, blank: Mixture, n_rows: int, whitening: Array | None = None) -> Mixture:
         """A k-means start, in units of the features' spread or whitened."""

@@ -32,8 +32,6 @@ class Structure:
         The covariances written out in full.
     moments : callable (dense) -> Array
         Second moments (K, D, D) in ``moment_shape``.
-    log_det : callable (moments) -> Array
-        ln|Σ| of the nearest covariance of this structure, (…), of variances (…, D) or matrices (…, D, D).
     """
 
     name: str
@@ -42,7 +40,6 @@ class Structure:
     spread: Callable[[Array, int], Array]
     dense: Callable[[Array, int, int], Array]
     moments: Callable[[Array], Array]
-    log_det: Callable[[Array], Array]
 
 
 def _diagonal_matrices(variances: Array) -> Array:
@@ -54,21 +51,6 @@ def _diagonal(dense: Array) -> Array:
     return np.diagonal(dense, axis1=-2, axis2=-1).copy()
 
 
-def _diagonal_log_det(variances: Array) -> Array:
-    logs: Array = np.log(np.maximum(variances, 1e-300)).sum(axis=-1)
-    return logs
-
-
-def _spherical_log_det(variances: Array) -> Array:
-    logs: Array = variances.shape[-1] * np.log(np.maximum(variances.mean(axis=-1), 1e-300))
-    return logs
-
-
-def _log_det(dense: Array) -> Array:
-    logs: Array = np.linalg.slogdet(dense)[1]
-    return np.maximum(logs, -1e9)
-
-
 spherical = Structure(
     name="spherical",
     shape=lambda K, D: (K,),
@@ -76,7 +58,6 @@ spherical = Structure(
     spread=lambda covariances, D: covariances.repeat(D).reshape(-1, D),
     dense=lambda covariances, K, D: _diagonal_matrices(np.repeat(covariances[:, None], D, axis=1)),
     moments=_diagonal,
-    log_det=_spherical_log_det,
 )
 
 diagonal = Structure(
@@ -86,7 +67,6 @@ diagonal = Structure(
     spread=lambda covariances, D: covariances,
     dense=lambda covariances, K, D: _diagonal_matrices(covariances),
     moments=_diagonal,
-    log_det=_diagonal_log_det,
 )
 
 tied = Structure(
@@ -96,7 +76,6 @@ tied = Structure(
     spread=lambda covariances, D: covariances[None],
     dense=lambda covariances, K, D: np.repeat(covariances[None], K, axis=0),
     moments=lambda dense: dense.sum(axis=0, keepdims=True),
-    log_det=_log_det,
 )
 
 full = Structure(
@@ -106,5 +85,4 @@ full = Structure(
     spread=lambda covariances, D: covariances,
     dense=lambda covariances, K, D: covariances,
     moments=lambda dense: dense,
-    log_det=_log_det,
 )
