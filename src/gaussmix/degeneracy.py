@@ -21,7 +21,7 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 
 SUPPLIED = 0.1
-# What pseudo-rows are hardly worth, where components share nothing, and where one may give its shape to another's volume.
+# What pseudo-rows are hardly worth: where components share nothing, and where one may give its shape to another.
 HARDLY, HARDLY_SHARED = 1e-2, 1e-3
 ALONE = ("VII", "VVI", "VVV")
 FEW_ROWS = 3
