@@ -57,7 +57,7 @@ CLIMB = 25
 SAME = 1e-4
 # Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
 EXCHANGES = 12
-ATTEMPTS = 2
+ATTEMPTS = 3
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
