@@ -197,7 +197,7 @@ def resumed(run: Run, plan: Plan) -> Run:
     if run.reason != MAX_ITER or run.folded is None:
         return run
     last = {"log_likelihoods": run.log_likelihoods[-1:], "objectives": run.objectives[-1:]}
-    return _next(_with(run, reason="", n_iter=0, **last), None, plan)
+    return _next(_with(run, reason="", n_iter=0, **last), plan)
 
 
 def hoped(run: Run, recent: int, times: float) -> float:
@@ -222,7 +222,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     objective = statistics.log_likelihood + plan.prior.log_density(mixture.means, whitening, log_root)
     gain = objective - run.objectives[-1] if run.objectives else math.inf
     if run.trial and not gain > 0:
-        return _next(run, None, plan)
+        return _next(run, plan)
     if not math.isfinite(objective):
         return _with(run, candidate=None, reason=COLLAPSED)
     run = _with(
@@ -241,19 +241,13 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     # A plain step when the last one gained so little that two of them may tell that this is the end.
     small = max(0.1 * plan.tol * statistics.weight, _rounding(run))
     testing = gain < small and len(run.gains) < 2
-    return _next(run, _longer(run) if plan.accelerated and not testing else None, plan)
+    return _next(run, plan, longer=plan.accelerated and not testing)
 
 
 def _passes(run: Run) -> tuple[Pass, ...]:
     """(u, g) of the last passes, without a first one, whose θ was made of no statistics."""
     last = () if run.made_of is None or run.folded is None else ((run.made_of, run.folded),)
     return (*run.earlier, *last)
-
-
-def _longer(run: Run) -> Statistics | None:
-    """What the last passes propose in place of EM's own step."""
-    assert run.mixture is not None
-    return extrapolated(_passes(run), run.mixture) if run.earlier else None
 
 
 def _converged(run: Run, plan: Plan, weight: float) -> bool:
@@ -270,13 +264,14 @@ def _rounding(run: Run) -> float:
     return 4 * 2.0**-52 * abs(run.objectives[-1])
 
 
-def _next(run: Run, longer: Statistics | None, plan: Plan) -> Run:
-    """The run with its next candidate: of ``longer`` if these statistics have an M-step, otherwise of EM's own."""
+def _next(run: Run, plan: Plan, longer: bool = False) -> Run:
+    """The run with its next candidate: of EM's own step, or of a longer one if that is wanted and has an M-step."""
     if run.n_iter >= plan.max_iter:
         return _with(run, candidate=None, trial=False, reason=MAX_ITER)
     assert run.folded is not None and run.mixture is not None
-    for used in (run.folded,) if longer is None else (longer, run.folded):
+    proposed = extrapolated(_passes(run), run.mixture) if longer and run.earlier else None
+    for used in (run.folded,) if proposed is None else (proposed, run.folded):
         candidate = m_step(used, run.mixture, plan.prior, plan.equal_weights)
         if isinstance(candidate, Mixture):
-            return _with(run, candidate=candidate, used=used, trial=used is longer, n_iter=run.n_iter + 1)
+            return _with(run, candidate=candidate, used=used, trial=used is proposed, n_iter=run.n_iter + 1)
     return _with(run, candidate=None, trial=False, reason=COLLAPSED)
