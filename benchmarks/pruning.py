@@ -23,7 +23,7 @@ from libraries import libraries
 from pictures import COLORS, MARKS
 
 import gaussmix
-from gaussmix.mixture import m_step
+from gaussmix.maximisation import m_step
 from gaussmix.plot._style import dress, label_axes, new_figure
 from gaussmix.rows import as_source
 from gaussmix.start import data_prior

@@ -24,7 +24,8 @@ from scipy import integrate, stats
 import gaussmix
 from gaussmix import em
 from gaussmix.errors import ParameterError, SingularError
-from gaussmix.mixture import Mixture, m_step
+from gaussmix.maximisation import m_step
+from gaussmix.mixture import Mixture
 from gaussmix.rows import as_source
 from gaussmix.start import data_prior
 

@@ -17,7 +17,9 @@ FLOORS = (
     ("errors", "atomic", "_kernel"),
     ("reference", "statistics", "priors", "families", "hierarchical", "rows", "randomness"),
     ("kernel", "given", "bounded", "conjugate"),
+    ("parameters",),
     ("mixture",),
+    ("maximisation",),
     ("degeneracy", "acceleration", "model_schema", "moments"),
     ("noise", "prior_settings"),
     ("em", "start"),
@@ -37,8 +39,8 @@ FLOORS = (
 )
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 MATHEMATICS = {
-    "reference", "statistics", "priors", "families", "hierarchical", "kernel", "given", "mixture", "degeneracy",
-    "acceleration", "bounded", "conjugate",
+    "reference", "statistics", "priors", "families", "hierarchical", "kernel", "given", "parameters", "mixture",
+    "maximisation", "degeneracy", "acceleration", "bounded", "conjugate",
 }  # fmt: skip
 # Rows that a user passes to a mixture's methods: the one door, opened inside a function.
 DOORS = {("mixture", "rows")}
@@ -115,6 +117,7 @@ def test_families_know_no_mixture():
 ASKED = {
     "acceleration": {"coordinates", "proposed"},
     "exchange": {"merge_gains"},
+    "maximisation": {"centred"},
     "merging": {"merge_gains"},
     "shared_starts": {"class_sums"},
     "start": {"class_sums", "seeds_of"},

@@ -11,7 +11,7 @@ import pytest
 import gaussmix
 from gaussmix import ConjugatePrior, GaussianMixture, em, families, start
 from gaussmix.errors import ParameterError
-from gaussmix.mixture import m_step
+from gaussmix.maximisation import m_step
 from gaussmix.moments import moments_of, variances_of
 from gaussmix.prior_settings import prior_for
 from gaussmix.priors import PseudoRows

@@ -12,7 +12,7 @@ import pytest
 
 from gaussmix import Mixture, em, kernel, reference, start
 from gaussmix.families import ALIASES, NAMES
-from gaussmix.mixture import m_step
+from gaussmix.maximisation import m_step
 from gaussmix.priors import PseudoRows
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaussmix.acceleration import Pass, extrapolated, memory, remaining_gain
-from gaussmix.mixture import Mixture, m_step
+from gaussmix.maximisation import m_step
+from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics

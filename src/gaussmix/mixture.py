@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix import families, kernel
 from gaussmix.errors import ParameterError
 from gaussmix.families import Family
-from gaussmix.priors import Prior
+from gaussmix.parameters import checked_covariances, checked_noise, checked_weights, log, real_array
 from gaussmix.randomness import generator
 from gaussmix.reference import Evaluation, Prepared
 from gaussmix.statistics import Statistics
@@ -29,11 +29,6 @@ Array = NDArray[np.float64]
 MANY = 64
 MANY_ROWS = 16384
 MOST_ROWS = 1 << 31
-
-# How far weights may be from summing to one: the rounding of a file with ten digits.
-SUM_TOLERANCE = 1e-8
-# |ln V| beyond which 1/V is not kept as a double beside its logarithm.
-LARGEST_LOG = 690.0
 
 
 class Decomposition(NamedTuple):
@@ -101,18 +96,18 @@ class Mixture:
         noise_log_density: float | None = None,
     ) -> None:
         family = families.get(covariance_type)
-        checked_means = _real_array("means", means, 2)
-        checked_weights = _checked_weights(weights, float(noise_weight), len(checked_means))
-        density, log_density = _checked_noise(float(noise_weight), float(noise_density), noise_log_density)
-        checked = _checked_covariances(covariances, family, *checked_means.shape)
+        centres = real_array("means", means, 2)
+        shares = checked_weights(weights, float(noise_weight), len(centres))
+        density, log_density = checked_noise(float(noise_weight), float(noise_density), noise_log_density)
+        checked = checked_covariances(covariances, family, *centres.shape)
         names = None if feature_names is None else tuple(str(name) for name in feature_names)
-        if names is not None and len(names) != checked_means.shape[1]:
+        if names is not None and len(names) != centres.shape[1]:
             raise ParameterError(
-                f"{len(names)} feature names for {checked_means.shape[1]} features; give one each."
+                f"{len(names)} feature names for {centres.shape[1]} features; give one each."
             )
         self._fill(
-            weights=checked_weights,
-            means=checked_means,
+            weights=shares,
+            means=centres,
             covariances=checked,
             covariance_type=covariance_type,
             noise_weight=float(noise_weight),
@@ -150,7 +145,7 @@ class Mixture:
             noise_weight=noise_weight,
             noise_density=noise_density,
             feature_names=feature_names,
-            noise_log_density=_log(noise_density) if noise_log_density is None else noise_log_density,
+            noise_log_density=log(noise_density) if noise_log_density is None else noise_log_density,
         )
         return mixture
 
@@ -264,7 +259,7 @@ class Mixture:
 
     @property
     def _log_noise(self) -> float:
-        return _log(self.noise_weight) + self.noise_log_density
+        return log(self.noise_weight) + self.noise_log_density
 
     # ---- evaluation -------------------------------------------------------------------------------------------
 
@@ -427,123 +422,15 @@ class Mixture:
         return as_rows(X, n_features=self.n_features, feature_names=self.feature_names)
 
 
-# ---- the M-step -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Collapse:
-    """An M-step without a maximum: a covariance became singular."""
-
-    why: str
-
-
-def m_step(
-    statistics: Statistics, previous: Mixture, prior: Prior, equal_weights: bool = False
-) -> Mixture | Collapse:
-    """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in ``previous``'s family.
-
-    π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
-    """
-    weights, noise_weight, means, scatter = kernel.centred(statistics, equal_weights)
-    try:
-        with np.errstate(all="ignore"):
-            means, scatter, counted = prior.augmented(means, scatter, statistics.mass)
-            covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
-            return previous.with_parameters(weights, means, covariances, noise_weight)
-    except np.linalg.LinAlgError:
-        return Collapse("a covariance is singular")
+def _frozen(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
 
 
 def _prepared(weights: Array, means: Array, covariances: Array, family: Family) -> Prepared:
     prepared = kernel.prepare(weights, family.structure.spread(covariances, means.shape[1]))
     _frozen(prepared.whitening)
     return prepared
-
-
-# ---- checks ---------------------------------------------------------------------------------------------------
-
-
-def _frozen(array: Array) -> Array:
-    array.setflags(write=False)
-    return array
-
-
-def _real_array(name: str, values: ArrayLike, ndim: int | None = None) -> Array:
-    try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (ValueError, TypeError):
-        raise ParameterError(f"{name} must be an array of numbers, got {type(values).__name__}.") from None
-    if ndim is not None and array.ndim != ndim:
-        raise ParameterError(f"{name} must have {ndim} dimension(s), got shape {array.shape}.")
-    if array.size == 0:
-        raise ParameterError(f"{name} is empty; a mixture has at least one component and one feature.")
-    if not np.all(np.isfinite(array)):
-        raise ParameterError(f"{name} must be finite, got {array[~np.isfinite(array)][0]} among them.")
-    return array
-
-
-def _checked_weights(values: ArrayLike, noise_weight: float, n_components: int) -> Array:
-    weights = _real_array("weights", values, 1)
-    if len(weights) != n_components:
-        raise ParameterError(f"{len(weights)} weights for {n_components} means; give one for each component.")
-    if np.any(weights < 0):
-        raise ParameterError(
-            f"weights must not be negative, got {weights.min()} for component {weights.argmin()}."
-        )
-    total = float(weights.sum()) + noise_weight
-    if abs(total - 1) > SUM_TOLERANCE:
-        raise ParameterError(f"weights must sum to 1, their sum is {total:.12g}; divide them by it.")
-    return weights
-
-
-def _checked_noise(weight: float, density: float, log_density: float | None) -> tuple[float, float]:
-    """1/V and −ln V; the first counts where it is a positive number, the second beyond the range of a double."""
-    if not 0 <= weight <= 1:
-        raise ParameterError(f"noise_weight must lie in [0, 1], got {weight}.")
-    if log_density is not None and math.isfinite(log_density) and not 0 < density < math.inf:
-        density, log_density = noise_densities(log_density)
-        if not 0 < density < math.inf:
-            return density, log_density
-    if not (0 <= density < math.inf):
-        raise ParameterError(f"noise_density must be finite and not negative, got {density}.")
-    if weight > 0 and density == 0:
-        raise ParameterError(f"noise_weight={weight} needs a noise_density, the 1/V of its box.")
-    return density, _log(density)
-
-
-def noise_densities(log_density: float) -> tuple[float, float]:
-    """1/V and −ln V as a mixture keeps them: 1/V decides, and is 0 or ∞ beyond the range of a double."""
-    if abs(log_density) > LARGEST_LOG:
-        return (0.0 if log_density < 0 else math.inf), float(log_density)
-    density = math.exp(log_density)
-    return density, math.log(density)
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
-
-
-def _checked_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int) -> Array:
-    covariances = _real_array("covariances", values)
-    expected = family.structure.shape(n_components, n_features)
-    if covariances.shape != expected:
-        raise ParameterError(
-            f"covariances of family {family.name} with {n_components} components and {n_features} features have "
-            f"shape {expected}, got {covariances.shape}."
-        )
-    if expected[-2:] == (n_features, n_features) and family.structure.moment_shape(n_components, n_features)[
-        1:
-    ] == (
-        n_features,
-        n_features,
-    ):
-        flipped = np.swapaxes(covariances, -1, -2)
-        scale = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
-        if np.any(np.abs(covariances - flipped) > 1e-8 * scale[..., :, None] * scale[..., None, :]):
-            raise ParameterError(
-                "covariances must be symmetric; average each with its transpose if that is meant."
-            )
-    return covariances
 
 
 def _check_whitening(mixture: Mixture) -> None:

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.errors import ParameterError
-from gaussmix.mixture import Mixture, noise_densities
+from gaussmix.mixture import Mixture
 from gaussmix.moments import moments_of
+from gaussmix.parameters import noise_densities
 from gaussmix.priors import Prior
 from gaussmix.rows import Block, Source
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from gaussmix import hierarchical, start
 from gaussmix.em import Plan
 from gaussmix.kernel import class_sums
-from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.maximisation import Collapse, m_step
+from gaussmix.mixture import Mixture
 from gaussmix.noise import LEAST, noisy_rows
 from gaussmix.rows import Block, Source
 from gaussmix.statistics import Statistics

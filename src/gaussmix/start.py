@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from gaussmix import families, reference
 from gaussmix.errors import DataError, SingularError
 from gaussmix.kernel import class_sums, seeds_of
-from gaussmix.mixture import Collapse, Mixture, m_step
+from gaussmix.maximisation import Collapse, m_step
+from gaussmix.mixture import Mixture
 from gaussmix.moments import variances_of
 from gaussmix.noise import LEAST, noisy_rows, with_noise
 from gaussmix.priors import Prior, PseudoRows

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gaussmix import em, start
 from gaussmix.degeneracy import degenerate_components
 from gaussmix.em import Plan, Run, State
-from gaussmix.mixture import Mixture, m_step
+from gaussmix.maximisation import m_step
+from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics
 

@@ -54,8 +54,11 @@ class ArraySource:
 
     def sample(self, n_rows: int, rng: np.random.Generator) -> Block:
         """At most ``n_rows`` distinct rows of positive weight, in the order of the data, as a copy in float64."""
-        index = np.arange(self.n_rows) if self.weights is None else np.flatnonzero(self.weights > 0)
-        if len(index) > n_rows:
-            index = np.sort(rng.choice(index, n_rows, replace=False, shuffle=False))
+        positive = None if self.weights is None else np.flatnonzero(self.weights > 0)
+        count = self.n_rows if positive is None else len(positive)
+        index = np.arange(min(count, n_rows))
+        if count > n_rows:
+            index = np.sort(rng.choice(count, n_rows, replace=False, shuffle=False))
+        index = index if positive is None else positive[index]
         weights = None if self.weights is None else self.weights[index]
         return Block(self.rows[index].astype(np.float64), weights)
