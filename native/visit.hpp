@@ -12,11 +12,30 @@
 
 namespace {
 
+// Bytes of the tile that comes next, asked for a part at a time, so that memory works while one is computed.
+struct Ahead {
+    const char *next, *end;
+
+    void ask(std::int64_t bytes) {
+        for (const char* stop = end - next < bytes ? end : next + bytes; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
+    }
+};
+
+// What comes after the tile at `begin`, before `end`; nothing if rows do not lie one behind the other.
+template <class Real>
+Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin + tile.capacity, last = first + tile.capacity < end ? first + tile.capacity : end;
+    if (first >= end || rows.order || rows.row_step != rows.column_step * tile.D) return {nullptr, nullptr};
+    return {rows.data + first * rows.row_step, rows.data + last * rows.row_step};
+}
+
 // l_k of all components; false if the watch says so.
 template <class Real>
-bool all_densities(Tile<Real>& tile, const Watch& watch) {
+bool all_densities(Tile<Real>& tile, const Watch& watch, Ahead ahead) {
+    const std::int64_t share = (ahead.end - ahead.next) / tile.K + 64;
     for (int k = 0; k < tile.K && !tile.c.centre; ++k) {
         if (!watch.go_on(watch.self)) return false;
+        ahead.ask(share);
         distances(tile, k, 0, tile.T, tile.slot(k));
     }
     for (int begin = 0; begin < tile.T && tile.c.centre; begin += panel_rows<Real>) {
@@ -65,7 +84,7 @@ void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64
         tile.use(end - begin);
         if (rows.single) fill<Real, float>(tile, rows, begin);
         else fill<Real, double>(tile, rows, begin);
-        if (!all_densities(tile, watch)) return;
+        if (!all_densities(tile, watch, after(tile, rows, begin, end))) return;
         if (outputs) write_outputs(tile, begin, *outputs);
         if (sums && !add_sums(tile, rows, begin, watch, *sums)) return;
     }
