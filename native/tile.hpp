@@ -65,13 +65,15 @@ struct Tile {
     Real* padded_offset;   // (K, strips x lanes) mu_k - centre: tied.hpp
     std::int64_t* offset;  // (T) bytes from the data's first row
 
+    // From slot to slot: a line of the cache more than a power of two, or all would share a few sets of it.
+    static std::int64_t slot_step(std::int64_t T) { return T + 64 / std::int64_t(sizeof(Real)); }
     static int strips_of(const Components& c) {
         const bool in_registers = c.D <= small || (c.D <= small_triangle && !c.diagonal && !c.offset);
         return in_registers ? 0 : int((c.D + lanes<Real> - 1) / lanes<Real>);
     }
     static std::size_t bytes(const Components& c) {
         const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 4 + c.K + 1) * T + 2 * c.D * panel_rows<Real> + padded +
+        const std::int64_t reals = (c.D + 2 * padded + 4) * T + (c.K + 1) * slot_step(T) + 2 * c.D * panel_rows<Real> + padded +
                                    (c.offset ? (c.K + 1) * padded : 0);
         return reals * sizeof(Real) + T * 8 + 64;
     }
@@ -85,7 +87,7 @@ struct Tile {
         x = take(D * T), residual = take(D * panel_rows<Real>), whitened = take(D * panel_rows<Real>);
         x_strips = take(padded * T), weighted = take(padded * T);
         log_density = take(T), scale = take(T), weight = take(T);
-        gamma = take(std::int64_t(K + 1) * T), padded_mean = take(padded);
+        gamma = take((K + 1) * slot_step(T)), padded_mean = take(padded);
         root_mass = take(T);
         if (c.offset) padded_centre = take(padded), padded_offset = take(K * padded), pad_means(padded);
         offset = reinterpret_cast<std::int64_t*>(next);
@@ -103,7 +105,7 @@ struct Tile {
         T = (filled + panel_rows<Real> - 1) / panel_rows<Real> * panel_rows<Real>;
     }
     // l_k, then e_k, of component k; of the noise component for k = K.
-    Real* slot(int k) const { return gamma + std::int64_t(k) * capacity; }
+    Real* slot(int k) const { return gamma + k * slot_step(capacity); }
     // Feature j of row t; a vector of lanes from there on holds it for the rows t, t + 1, ...
     Real* feature(int j, int t) const {
         const int within = t % panel_rows<Real>;
