@@ -119,6 +119,11 @@ struct Tile {
     }
 };
 
+// Whether rows lie one behind the other.
+inline bool adjacent(const Rows& rows, int D) {
+    return rows.column_step == (rows.single ? 4 : 8) && rows.row_step == D * rows.column_step;
+}
+
 // ---- rows -> x ----------------------------------------------------------------------------------------------------
 
 // Features [first, last) of the tile, one value after the other; `row` (t) is where row t starts.
@@ -168,6 +173,35 @@ inline void copy(const Tile<Real>& tile, const Rows& rows, Start row) {
     copy_features<Real, From>(tile, rows.column_step, half, tile.D, row);
 }
 
+// Few features of rows that lie one behind the other: L rows are D vectors, whose lanes are sorted by feature. D counts up
+// to the tile's; false if there are too many.
+template <class Real, class From, int D = 1>
+inline bool copy_narrow(const Tile<Real>& tile, const char* rows) {
+    constexpr int L = lanes<Real>;
+    if constexpr (D >= small || D >= L) {
+        return false;
+    } else if (tile.D != D) {
+        return copy_narrow<Real, From, D + 1>(tile, rows);
+    } else {
+        for (int t = 0; t < tile.T; t += L) {
+            Vector<Real> part[D];
+            unrolled<D>([&](auto i) { part[i] = load_as<Real, From, L>(rows + (t * D + i * L) * sizeof(From)); });
+            unrolled<D>([&](auto j) {
+                Vector<Real> feature = part[0];
+                unrolled<D - 1>([&](auto before) {
+                    feature = shuffle<Real>(feature, part[before + 1], [](int lane) {
+                        constexpr int i = decltype(before)::value + 1;
+                        const int at = lane * D + decltype(j)::value;
+                        return at / L == i ? L + at % L : i == 1 ? at % L : lane;
+                    });
+                });
+                store(tile.feature(j, t), feature);
+            });
+        }
+        return true;
+    }
+}
+
 template <class Real, class From>
 void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
     auto index = [&](std::int64_t t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
@@ -179,6 +213,7 @@ void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
         copy<Real, From>(tile, rows, [offset, data = rows.data](int t) { return data + offset[t]; });
     } else {
         const char* first = rows.data + begin * rows.row_step;
+        if (adjacent(rows, tile.D) && copy_narrow<Real, From>(tile, first)) return;
         copy<Real, From>(tile, rows, [first, step = rows.row_step](int t) { return first + t * step; });
     }
 }

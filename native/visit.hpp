@@ -25,7 +25,7 @@ struct Ahead {
 template <class Real>
 Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin + tile.capacity, last = first + tile.capacity < end ? first + tile.capacity : end;
-    if (first >= end || rows.order || rows.row_step != rows.column_step * tile.D) return {nullptr, nullptr};
+    if (first >= end || rows.order || !adjacent(rows, tile.D)) return {nullptr, nullptr};
     return {rows.data + first * rows.row_step, rows.data + last * rows.row_step};
 }
 
