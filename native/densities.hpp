@@ -34,15 +34,16 @@ void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real con
         }
 }
 
-// y = W r for `Height` rows of the triangle from row i on and one panel; adds |y|^2 to total.
+// y = W r for `Height` rows of the triangle from row i on and one panel, r = x - mean; adds |y|^2 to total. The rows before
+// have left their r in `residual`, these add theirs.
 //
 //            r_0 r_1 ...                      width x lanes samples
 //   W row i    * *  . . . .  +---+---+---+---+
 //   W row i+1  * *  *        | accumulators  |  Height x width of them
 //   W row i+2  * *  * *      +---+---+---+---+
 template <class Real, int Height>
-inline void whiten_rows(const Real* root, const Real* rest, const Real* residual, int i, Vector<Real>* total,
-                        Real* kept = nullptr) {
+inline void whiten_rows(const Real* root, const Real* rest, const Real* x, const Real* mean, Real* residual, int i,
+                        Vector<Real>* total, Real* kept = nullptr) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
     Vector<Real> y[Height][width];
     const Real* w[Height];
@@ -52,7 +53,7 @@ inline void whiten_rows(const Real* root, const Real* rest, const Real* residual
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) y[h][v] = rest_of_whitened(rest, i + h);
     }
-    for (int j = 0; j <= i; ++j) {
+    for (int j = 0; j < i; ++j) {
         Vector<Real> r[width];
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) r[v] = load(residual + j * P + v * L);
@@ -62,13 +63,17 @@ inline void whiten_rows(const Real* root, const Real* rest, const Real* residual
             for (int v = 0; v < width; ++v) y[h][v] += r[v] * w[h][j];
     }
 #pragma GCC unroll 8
-    for (int g = 1; g < Height; ++g) {  // the corner above the diagonal is left out
+    for (int g = 0; g < Height; ++g) {  // the corner above the diagonal is left out
+        Vector<Real> r[width];
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) {
-            const Vector<Real> r = load(residual + (i + g) * P + v * L);
-#pragma GCC unroll 8
-            for (int h = g; h < Height; ++h) y[h][v] += r * w[h][i + g];
+            r[v] = load(x + (i + g) * P + v * L) - mean[i + g];
+            store(residual + (i + g) * P + v * L, r[v]);
         }
+#pragma GCC unroll 8
+        for (int h = g; h < Height; ++h)
+#pragma GCC unroll 4
+            for (int v = 0; v < width; ++v) y[h][v] += r[v] * w[h][i + g];
     }
 #pragma GCC unroll 8
     for (int h = 0; h < Height && kept; ++h)
@@ -82,11 +87,11 @@ inline void whiten_rows(const Real* root, const Real* rest, const Real* residual
 
 // The last rows of the triangle, fewer than `Height`.
 template <class Real, int Height>
-inline void whiten_last(const Real* root, const Real* rest, const Real* residual, int i, int rows,
+inline void whiten_last(const Real* root, const Real* rest, const Real* x, const Real* mean, Real* residual, int i, int rows,
                         Vector<Real>* total, Real* kept = nullptr) {
     if constexpr (Height > 1) {
-        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, residual, i, total, kept);
-        else whiten_last<Real, Height - 1>(root, rest, residual, i, rows, total, kept);
+        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, x, mean, residual, i, total, kept);
+        else whiten_last<Real, Height - 1>(root, rest, x, mean, residual, i, rows, total, kept);
     }
 }
 
@@ -98,13 +103,10 @@ void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real cons
     const int D = tile.D;
     for (; begin < end; begin += P) {
         const Real* x = tile.feature(0, begin);
-        for (int j = 0; j < D; ++j)
-#pragma GCC unroll 4
-            for (int v = 0; v < P; v += L) store(residual + j * P + v, load(x + j * P + v) - mean[j]);
         Vector<Real> total[width] = {};
         int i = 0;
-        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, rest, residual, i, total);
-        whiten_last<Real, height>(root, rest, residual, i, D - i, total);
+        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, rest, x, mean, residual, i, total);
+        whiten_last<Real, height>(root, rest, x, mean, residual, i, D - i, total);
         for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
     }
 }
@@ -112,17 +114,14 @@ void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real cons
 // Rows [begin, begin + P) minus the shared centre, whitened: what all components are compared with.
 template <class Real>
 void whiten_about_centre(const Tile<Real>& tile, int begin) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>;
     const Real *x = tile.feature(0, begin), *centre = static_cast<const Real*>(tile.c.centre), *root = tile.root(0);
     Real *residual = tile.residual, *kept = tile.whitened;
     const int D = tile.D;
-    for (int j = 0; j < D; ++j)
-        for (int v = 0; v < P; v += L) store(residual + j * P + v, load(x + j * P + v) - centre[j]);
     Vector<Real> unused[width] = {};
     const Real* no_rest = nullptr;  // the centre is what it was rounded to
     int i = 0;
-    for (; i + height <= D; i += height) whiten_rows<Real, height>(root, no_rest, residual, i, unused, kept);
-    whiten_last<Real, height>(root, no_rest, residual, i, D - i, unused, kept);
+    for (; i + height <= D; i += height) whiten_rows<Real, height>(root, no_rest, x, centre, residual, i, unused, kept);
+    whiten_last<Real, height>(root, no_rest, x, centre, residual, i, D - i, unused, kept);
 }
 
 // l_k of one component from rows that were whitened about the shared centre.
