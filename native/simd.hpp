@@ -186,13 +186,13 @@ inline Vector<Real> times_power_of_two(Vector<Real> v, Vector<Real> shifted) {
     return from_bits<Real>(bits_of<Real>(v) + (bits_of<Real>(shifted) << Traits<Real>::mantissa));
 }
 
-// exp(x) for x <= 0, to about one unit in the last place, or half a unit of x's; zero below Traits::lowest_in_sums or,
-// with `Subnormal`, below the smallest subnormal. x = n ln 2 + r with |r| <= ln 2 / 2.
+// exp(x) for x <= 0, to about one unit in the last place, or one of x's; zero below Traits::lowest_in_sums or, with
+// `Subnormal`, below the smallest subnormal. x = n ln 2 + r with |r| <= ln 2 / 2; the rounding of ln 2 is less than x's own.
 template <class Real, bool Subnormal>
 inline Vector<Real> exp_negative(Vector<Real> x) {
     using T = Traits<Real>;
     const Vector<Real> shifted = x * Real(1.4426950408889634) + T::round_shift, n = shifted - T::round_shift;
-    const Vector<Real> r = (x - n * T::ln2_high) - n * T::ln2_low;
+    const Vector<Real> r = x - n * Real(0.69314718055994530942);
     Vector<Real> power = (polynomial(T::exp_tail, r) * r + Real(1)) * r + Real(1);
     if constexpr (Subnormal) {  // in two steps, so that a result below the normal range is rounded, not lost
         const Vector<Real> half = n * Real(0.5) + T::round_shift;
