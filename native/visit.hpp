@@ -17,7 +17,8 @@ struct Ahead {
     const char *next, *end;
 
     void ask(std::int64_t bytes) {
-        for (const char* stop = end - next < bytes ? end : next + bytes; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
+        const char* const stop = end - next < bytes ? end : next + bytes;
+        for (; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
     }
 };
 
@@ -32,13 +33,14 @@ Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::i
 // l_k of all components; false if the watch says so.
 template <class Real>
 bool all_densities(Tile<Real>& tile, const Watch& watch, Ahead ahead) {
-    const std::int64_t share = (ahead.end - ahead.next) / tile.K + 64;
+    const std::int64_t share = (ahead.end - ahead.next) / (tile.c.centre ? tile.T / panel_rows<Real> : tile.K) + 64;
     for (int k = 0; k < tile.K && !tile.c.centre; ++k) {
         if (!watch.go_on(watch.self)) return false;
         ahead.ask(share);
         distances(tile, k, 0, tile.T, tile.slot(k));
     }
     for (int begin = 0; begin < tile.T && tile.c.centre; begin += panel_rows<Real>) {
+        ahead.ask(share);
         whiten_about_centre(tile, begin);
         for (int k = 0; k < tile.K; ++k) {
             if (!watch.go_on(watch.self)) return false;
