@@ -19,11 +19,6 @@ struct Path {
     const double* used(std::int64_t age) const { return given(age) - width; }                          // u
 };
 
-// mu = 1 / tau where f has this squared length, in N rows.
-inline double damping(double squared, double rows, double stride, double reach) {
-    return std::max(std::sqrt(squared / rows) / stride, 1 / reach);
-}
-
 // Solves the leading equations of A x = b that are positive definite, by elimination: each pivot is the curvature of a
 // step beside those before it. Returns how many they are; x is left in b.
 inline std::int64_t solve_definite(double* A, double* b, std::int64_t m) {
@@ -45,9 +40,9 @@ inline std::int64_t solve_definite(double* A, double* b, std::int64_t m) {
     return n;
 }
 
-// The statistics u + p, (size), to go on with. False where the path tells nothing of its curvature, and where a component
+// The statistics u + p, (size), to go on with, p = (1 + mu) (mu + B)^-1 f. False where the path tells nothing of its curvature, and where a component
 // would keep less than a tenth of its mass, or noise less than none.
-inline bool implicit_step(const Path& path, double rows, double stride, double reach, double* proposed) {
+inline bool implicit_step(const Path& path, double mu, double* proposed) {
     const std::int64_t m = path.passes - 1, length = path.width - path.size;
     // f, the steps s and the changes of g, the last first, in what compares them.
     std::vector<double> lines((1 + 2 * m) * length), A(m * m), gamma(m);
@@ -63,10 +58,9 @@ inline bool implicit_step(const Path& path, double rows, double stride, double r
         const double* const line = lines.data() + a * length;
         return std::transform_reduce(line, line + length, lines.data() + b * length, 0.0);
     };
-    const double stretch = 1 + damping(product(0, 0), rows, stride, reach);
     for (std::int64_t i = 0; i < m; ++i) {
         gamma[i] = product(0, 1 + i);
-        for (std::int64_t j = 0; j < m; ++j) A[i * m + j] = stretch * product(1 + i, 1 + j) - product(1 + i, 1 + m + j);
+        for (std::int64_t j = 0; j < m; ++j) A[i * m + j] = (1 + mu) * product(1 + i, 1 + j) - product(1 + i, 1 + m + j);
     }
     const std::int64_t known = solve_definite(A.data(), gamma.data(), m);
     std::copy_n(path.given(0), path.size, proposed);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import acceleration, em, kernel, start
-from gaussmix.acceleration import MEMORY, REACH, STRIDE, extrapolated
+from gaussmix.acceleration import MEMORY, REACH, STRIDE, damping, extrapolated
 from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics
@@ -72,36 +72,37 @@ def path(f, steps, changes, mass=1e9):
     return np.concatenate([np.full((len(vectors), 2), [0.0, mass]), vectors, vectors], axis=1)
 
 
-def step_along(f, steps, changes, rows=50.0):
+def step_along(f, steps, changes, mu=0.3):
     """p = u' − u of the statistics that the kernel proposes; None where it proposes none."""
-    found = kernel.proposed(path(f, steps, changes), 2 + len(f), 1, rows, STRIDE, REACH)
+    found = kernel.proposed(path(f, steps, changes), 2 + len(f), 1, mu)
     return None if found is None else found[2:] - sum(steps)
 
 
-def quadratic(rng, n=6, length=1.0):
+def quadratic(rng, n=6):
     """A symmetric B with eigenvalues from 0 to 1, steps S, what they tell Y = S B, and f."""
     turn, _ = np.linalg.qr(rng.normal(size=(n, n)))
     curvature = turn @ np.diag(np.linspace(0.02, 1, n)) @ turn.T
     steps = rng.normal(size=(3, n))
-    return curvature, steps, steps @ curvature, rng.normal(size=n) * length
+    return curvature, steps, steps @ curvature, rng.normal(size=n)
 
 
-def damping(f, rows=50.0):
-    """μ = 1/τ: strides are as long as f is short, and bounded."""
-    return max(math.sqrt(f @ f / rows) / STRIDE, 1 / REACH)
-
-
-@pytest.mark.parametrize("length", [1e-6, 1e-3, 1.0, 100.0])
-def test_the_implicit_step_solves_its_equation(rng, length):
+@pytest.mark.parametrize("mu", [1e-3, 0.1, 1.0, 100.0])
+def test_the_implicit_step_solves_its_equation(rng, mu):
     """(μ + B) p = (1 + μ) f, with B as the steps tell it along them and 1 across them."""
-    curvature, s, y, f = quadratic(rng, length=length)
-    p, mu = step_along(f, s, s - y), damping(f)
+    curvature, s, y, f = quadratic(rng)
+    p = step_along(f, s, s - y, mu)
     along = np.linalg.pinv(s)
     told = along @ y + np.eye(6) - along @ s
     np.testing.assert_allclose(s @ told, s @ curvature, atol=1e-12)
-    np.testing.assert_allclose(
-        (mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * max(1, (1 + mu) * length)
-    )
+    np.testing.assert_allclose((mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * (1 + mu))
+
+
+def test_strides_are_short_where_the_path_is_fast_and_bounded_where_it_rests():
+    for part in (0.1, 0.5, 0.9):  # of a stride is EM's own step, and (1 + τ) of it are the whole
+        tau = 1 / damping(np.array([part * STRIDE * 10, 0.0]), 100.0, STRIDE)
+        assert (1 + tau) * part == pytest.approx(1)
+    assert damping(np.array([0.0, 10.1 * STRIDE]), 100.0, STRIDE) == math.inf
+    assert damping(np.zeros(2), 100.0, STRIDE) == 1 / REACH
 
 
 def test_steps_along_which_the_objective_does_not_curve_down_are_left_out(rng):
@@ -119,20 +120,21 @@ def test_no_component_is_emptied(rng):
         vectors = path(f, s[:1], (s - y)[:1], mass=1.0)
         vectors[-1, 1] = left  # the last pass gives the component so much of its mass, as the pass before did
         vectors[-3, 1] = left
-        assert (kernel.proposed(vectors, 8, 1, 50.0, STRIDE, REACH) is not None) == accepted
+        assert (kernel.proposed(vectors, 8, 1, 0.3) is not None) == accepted
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_step_without_curvature(rng, name):
     (_, last), mixture = passes_of(rng, name, 2)
-    assert extrapolated([last, last], mixture) is None
+    assert extrapolated([last, last], mixture, 1.0) is None
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_short_strides_are_plain_em(rng, monkeypatch, name):
     passes, mixture = passes_of(rng, name)
-    monkeypatch.setattr(acceleration, "STRIDE", 1e-12)
-    found, (_, expected) = extrapolated(passes, mixture), passes[-1]
+    assert extrapolated(passes, mixture, 1e-12) is None
+    monkeypatch.setattr(acceleration, "damping", lambda f, weight, stride: 1e12)
+    found, (_, expected) = extrapolated(passes, mixture, STRIDE), passes[-1]
     for field in ("origin", "mass", "first", "second", "noise_mass"):
         ours, theirs = getattr(found, field), getattr(expected, field)
         np.testing.assert_allclose(ours, theirs, atol=1e-8 * max(1, np.abs(theirs).max()))
@@ -141,7 +143,7 @@ def test_short_strides_are_plain_em(rng, monkeypatch, name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_proposed_accounts_for_every_row(rng, name):
     passes, mixture = passes_of(rng, name)
-    found, (_, folded) = extrapolated(passes, mixture), passes[-1]
+    found, (_, folded) = extrapolated(passes, mixture, 1.0), passes[-1]
     assert found.mass.sum() + found.noise_mass == pytest.approx(300, rel=1e-12)
     assert found.origin is folded.origin
     assert (found.weight, found.rows) == (300.0, 300)

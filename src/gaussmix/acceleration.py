@@ -8,9 +8,10 @@ components overlap. A Newton step would be quick, and end in another valley. An 
     p = (1 + μ) (μ + B)⁻¹ f,    μ = 1/τ,    B = −∂f/∂u,
 
 stays near the path, whatever τ, and is EM's own for τ → 0 and Newton's for τ → ∞; where B = 1, EM is exact and p = f.
-With τ inversely proportional to the length of f this is pseudo-transient continuation (Kelley & Keyes 1998, SIAM J.
-Numer. Anal. 35, 508-523). Of B is known what the last steps S = (s₁, s₂, …) told, B S = Y = −ΔF = S − ΔG; elsewhere
-it is taken for 1. With γ of (SᵀY + μ SᵀS) γ = Sᵀf, the equation along these steps, p = f + ΔG γ, that is
+With 1 + τ inversely proportional to the length of f (EM's own step is the 1) this is pseudo-transient continuation
+(Kelley & Keyes 1998, SIAM J. Numer. Anal. 35, 508-523): strides of one length along the path, and EM itself as long as
+its own steps are longer. Of B is known what the last steps S = (s₁, s₂, …) told, B S = Y = −ΔF = S − ΔG; elsewhere it
+is taken for 1. With γ of (SᵀY + μ SᵀS) γ = Sᵀf, the equation along these steps, p = f + ΔG γ, that is
 
     u' = g + Σᵢ γᵢ Δgᵢ
 
@@ -37,8 +38,9 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 Pass = tuple[Statistics, Statistics]
 
-# τ times the length of f, in standard deviations per square root of a row: a longer stride leaves a path that bends.
-STRIDE = 1 / 32
+# 1 + τ times the length of f, in standard deviations per square root of a row: one that keeps to a path that bends, and
+# one for runs that may end in any valley.
+STRIDE, LONG_STRIDE = 1 / 80, 1 / 8
 # The longest τ, in passes of EM: near a saddle f is short, and a longer one would stop there where EM goes on.
 REACH = 16
 # Steps that are remembered: how many slow directions the path may have at once; fewer, but one, where they take more
@@ -47,16 +49,27 @@ MEMORY = 3
 ROOM = 16 << 20
 
 
-def extrapolated(passes: Sequence[Pass], mixture: Mixture) -> Statistics | None:
+def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Statistics | None:
     """Statistics u + p to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
 
-    None where they tell nothing of the curvature, and where a component would lose nearly all its mass.
+    None where EM's own step is a ``stride``, where they tell nothing of the curvature, and where a component would lose
+    nearly all its mass.
     """
     folded = passes[-1][1]
-    several = [statistics for each in passes for statistics in each]
-    vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
-    vector = proposed(vectors, size, len(folded.mass), folded.weight, STRIDE, REACH)
+    metric = mixture.means, mixture.whitening, folded.mass
+    last, size = coordinates(passes[-1], *metric)
+    mu = damping(last[1, size:] - last[0, size:], folded.weight, stride)
+    if mu == math.inf:
+        return None
+    earlier, _ = coordinates([statistics for each in passes[:-1] for statistics in each], *metric)
+    vector = proposed(np.concatenate([earlier, last]), size, len(folded.mass), mu)
     return None if vector is None else _unpacked(vector, folded)
+
+
+def damping(f: Array, weight: float, stride: float) -> float:
+    """μ = 1/τ where f is this, of so much weight; inf where EM's own step is a stride already."""
+    length = math.sqrt(float(f @ f) / weight)
+    return max(length / (stride - length), 1 / REACH) if length < stride else math.inf
 
 
 def memory(statistics: Statistics) -> int:

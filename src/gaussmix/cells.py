@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from gaussmix import start
+from gaussmix.acceleration import LONG_STRIDE
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.fitting import choose, fit_source, prepared, run
@@ -68,7 +69,8 @@ class Cells:
     def _of(self, k: int, name: str) -> tuple[Plan, Mixture]:
         if (k, name) not in self._prepared:
             pseudo_rows = self._pseudo_rows.thinned(1 / k)
-            self._prepared[k, name] = prepared(self.source, k, name, pseudo_rows, **self._settings)
+            plan, blank = prepared(self.source, k, name, pseudo_rows, **self._settings)
+            self._prepared[k, name] = replace(plan, stride=LONG_STRIDE), blank
         return self._prepared[k, name]
 
     def _refused(self, k: int, name: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix.acceleration import Pass, extrapolated, memory, remaining_gain
+from gaussmix.acceleration import STRIDE, Pass, extrapolated, memory, remaining_gain
 from gaussmix.maximisation import m_step
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
@@ -45,6 +45,8 @@ class Plan:
         Threads of a fold; no result depends on it.
     accelerated : bool
         Whether to take longer steps than plain EM, see `gaussmix.acceleration`.
+    stride : float
+        How long: the shorter, the more surely in plain EM's own optimum.
     """
 
     prior: Prior
@@ -53,6 +55,7 @@ class Plan:
     equal_weights: bool = False
     n_threads: int = 1
     accelerated: bool = True
+    stride: float = STRIDE
 
 
 @dataclass(frozen=True)
@@ -270,7 +273,7 @@ def _next(run: Run, plan: Plan, longer: bool = False) -> Run:
     if run.n_iter >= plan.max_iter:
         return _with(run, candidate=None, trial=False, reason=MAX_ITER)
     assert run.folded is not None and run.mixture is not None
-    proposed = extrapolated(_passes(run), run.mixture) if longer and run.earlier else None
+    proposed = extrapolated(_passes(run), run.mixture, plan.stride) if longer and run.earlier else None
     for used in (run.folded,) if proposed is None else (proposed, run.folded):
         candidate = m_step(used, run.mixture, plan.prior, plan.equal_weights)
         if isinstance(candidate, Mixture):

@@ -103,15 +103,13 @@ def coordinates(
     return vectors, length + whitening.size
 
 
-def proposed(
-    vectors: Array, size: int, n_components: int, weight: float, stride: float, reach: float
-) -> Array | None:
+def proposed(vectors: Array, size: int, n_components: int, mu: float) -> Array | None:
     """The implicit Euler step of `gaussmix.acceleration` from `coordinates` of (u, g), (u, g), …, if there is one.
 
     The first ``size`` numbers of each of the vectors are statistics of ``n_components``, and so is the result.
     """
     found = np.empty(size)
-    return found if _kernel.propose(vectors, n_components, weight, stride, reach, found) else None
+    return found if _kernel.propose(vectors, n_components, mu, found) else None
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import start
+from gaussmix.acceleration import LONG_STRIDE
 from gaussmix.em import Plan, Run
 from gaussmix.exchange import exchanged
 from gaussmix.merging import grouped, merge_groups
@@ -57,7 +58,7 @@ CLIMB = 25
 SAME = 1e-4
 # Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
 EXCHANGES = 12
-ATTEMPTS = 3
+ATTEMPTS = 4
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
@@ -78,7 +79,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     centre = np.median(block.rows[:: 1 + len(block.rows) // MEDIAN_ROWS], axis=0)
     sample = ArraySource(_lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
     prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
-    best = _best(Trials(sample, replace(plan, prior=prior), blank, rng))
+    best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng))
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     order = np.lexsort((*best.mixture.means.T[::-1], -best.mixture.weights))
