@@ -56,13 +56,10 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Sta
     nearly all its mass.
     """
     folded = passes[-1][1]
-    metric = mixture.means, mixture.whitening, folded.mass
-    last, size = coordinates(passes[-1], *metric)
-    mu = damping(last[1, size:] - last[0, size:], folded.weight, stride)
-    if mu == math.inf:
-        return None
-    earlier, _ = coordinates([statistics for each in passes[:-1] for statistics in each], *metric)
-    vector = proposed(np.concatenate([earlier, last]), size, len(folded.mass), mu)
+    several = [statistics for each in passes for statistics in each]
+    vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
+    mu = damping(vectors[-1, size:] - vectors[-2, size:], folded.weight, stride)
+    vector = None if mu == math.inf else proposed(vectors, size, len(folded.mass), mu)
     return None if vector is None else _unpacked(vector, folded)
 
 

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 TINY = 1e-300
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Statistics:
     """Sums of one pass; frozen, additive, picklable.
 
@@ -51,6 +51,29 @@ class Statistics:
     weight: float
     rows: int
     log_likelihood: float
+
+    def __init__(
+        self,
+        origin: Array,
+        mass: Array,
+        first: Array,
+        second: Array,
+        noise_mass: float,
+        weight: float,
+        rows: int,
+        log_likelihood: float,
+    ) -> None:
+        # All at once: to set frozen fields one by one takes as long as a small fold.
+        self.__dict__.update(
+            origin=origin,
+            mass=mass,
+            first=first,
+            second=second,
+            noise_mass=noise_mass,
+            weight=weight,
+            rows=rows,
+            log_likelihood=log_likelihood,
+        )
 
     def __add__(self, other: Statistics) -> Statistics:
         """Statistics of the rows of both.
