@@ -36,6 +36,8 @@ from libraries import IN_PROCESS, Fit, Outcome, libraries
 
 # Relative difference of L that rounding may explain.
 AGREEMENT = {"float64": 1e-9, "float32": 1e-4}
+# Seconds before a fit: the threads of a matrix product keep a core busy for a while after it.
+CALM = 0.1
 
 
 @dataclass
@@ -110,7 +112,9 @@ def faster_choice(fit: Fit, problem: Problem, n_iterations: int, n_threads: int)
 def repeat(name: str, fit: Fit, problem: Problem, timing: Timing, short: int, long: int) -> float:
     """One shorter and one longer fit; returns the seconds that it took."""
     begin = time.perf_counter()
+    time.sleep(CALM)
     shorter = checked(name, problem, short, fit(problem, short, timing.threads))
+    time.sleep(CALM)
     longer = checked(name, problem, long, fit(problem, long, timing.threads))
     timing.whole.append(longer.seconds / long)
     timing.marginal.append((longer.seconds - shorter.seconds) / (long - short))
