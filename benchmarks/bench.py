@@ -103,12 +103,12 @@ PARTS: dict[str, Part] = {
         resources.thread_markdown,
     ),
     "steps": ("Where a pass spends its time", lambda options: steps.results(options.smoke), steps.markdown),
-    "pruning": ("Many components", *script("pruning.py", smoke=("--smoke",))),
+    "pruning": ("Many components", *script("pruning.py", "--limit", "1.5", smoke=("--smoke",))),
     "startup": (
         "From the prompt to the answer",
         *script("startup.py", smoke=("--repeats", "1")),
     ),
-    "optimum": ("The optimum that is found", *script("optimum.py", "--seeds", "1")),
+    "optimum": ("The optimum that is found", *script("optimum.py", "--seeds", "3")),
     "convergence": ("Passes until convergence", *script("convergence.py")),
 }
 
