@@ -32,7 +32,7 @@ ROWS = 4_000
 LOSS = 0.5
 WINDOW = 0.006
 # Components that are left out for a trial, at most, and steps of such a trial and of those with halves.
-CANDIDATES = 12
+CANDIDATES = 7
 LEFT_OUT_STEPS = 5
 SPLIT_STEPS = (4, 12)
 # The race: (pairs, M-steps) of its rounds. Who would still be behind when it gained HOPE times what the RECENT last
