@@ -40,8 +40,8 @@ inline std::int64_t solve_definite(double* A, double* b, std::int64_t m) {
     return n;
 }
 
-// The statistics u + p, (size), to go on with, p = (1 + mu) (mu + B)^-1 f. False where the path tells nothing of its curvature, and where a component
-// would keep less than a tenth of its mass, or noise less than none.
+// The statistics u + p, (size), to go on with, p = (1 + mu) (mu + B)^-1 f. False where the path tells nothing of its
+// curvature, and where a component would keep less than a tenth of its mass, or noise less than none.
 inline bool implicit_step(const Path& path, double mu, double* proposed) {
     const std::int64_t m = path.passes - 1, length = path.width - path.size;
     // f, the steps s and the changes of g, the last first, in what compares them.

@@ -338,6 +338,7 @@ void sums_of_classes(const AnyRows& x, const std::optional<In>& weights, const I
     const Rows rows = view(x);
     const std::int64_t N = rows.count, D = std::int64_t(x.shape(1)), K = std::int64_t(mass.size());
     require(std::int64_t(labels.size()) == N && (!weights || std::int64_t(weights->size()) == N), "labels and weights must be (N,)");
+    require(second.ndim() == 2 || second.ndim() == 3, "second must be (K, D), (1, D, D) or (K, D, D)");
     const bool diagonal = second.ndim() == 2;
     const std::int64_t slices = std::int64_t(second.shape(0));
     require(K > 0 && D > 0 && std::int64_t(means.size()) == K * D && std::int64_t(first.size()) == K * D &&
@@ -364,7 +365,7 @@ void merge_gains(const In& mass, const In& means, const In& scatter, const In& q
             "mass (M,), means (M, D) and q (n, M) disagree");
     const std::int64_t D = std::int64_t(means.shape(1));
     const bool diagonal = scatter.ndim() == 2;
-    require(std::int64_t(scatter.size()) == M * D * (diagonal ? 1 : D) && (diagonal || !spherical),
+    require((diagonal || scatter.ndim() == 3) && std::int64_t(scatter.size()) == M * D * (diagonal ? 1 : D) && (diagonal || !spherical),
             "scatter must be (M, D) or (M, D, D)");
     require(a.size() == gains.size() && b.size() == gains.size(), "a, b and gains must be (P,)");
     for (const InLabels& each : {a, b})

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace gaussmix {
@@ -26,9 +27,13 @@ struct Merges {
         } else {
             for (std::int64_t i = 0; i < D; ++i) {  // elimination: the determinant is the product of the pivots
                 const double* const row = S + i * D;
+                if (!(row[i] > 0)) {  // flat, but for rounding, in all directions that are left
+                    log_det += double(D - i) * std::log(1e-300);
+                    break;
+                }
                 log_det += std::log(std::max(row[i] / n, 1e-300));
                 for (std::int64_t k = i + 1; k < D; ++k) {
-                    const double factor = row[k] / std::max(row[i], 1e-300);
+                    const double factor = row[k] / row[i];
                     for (std::int64_t j = k; j < D; ++j) S[k * D + j] -= factor * row[j];
                 }
             }
@@ -60,11 +65,11 @@ struct Merges {
 
     // Adds E_a + E_b - E_ab = sum_n q h(r) with q = q_a + q_b, r = q_a / q: only rows that both components share count.
     void shared_entropy(const std::int64_t* a, const std::int64_t* b, std::int64_t pairs, double* out) const {
-        constexpr double nothing = 1e-9;
+        constexpr double nothing = 1e-9, most = std::numeric_limits<double>::infinity();
         for (const double* row = q; row != q + n_rows * M; row += M)
             for (std::int64_t p = 0; p < pairs; ++p) {
                 const double both = row[a[p]] + row[b[p]], less = std::min(row[a[p]], row[b[p]]);
-                if (less > nothing) out[p] += both * entropy(less / both);
+                if (less > nothing * both && both < most) out[p] += both * entropy(less / both);
             }
     }
 

@@ -58,7 +58,7 @@ struct Tile {
     Real* log_density;     // (T)
     Real* scale;           // (T) w / s
     Real* weight;          // (T) w
-    Real* gamma;           // (K + 1, T): l_k, then e_k; behind them the noise component's
+    Real* gamma;           // (K + 1, slot_step): l_k, then e_k; behind them the noise component's
     Real* padded_mean;     // (strips x lanes): one mean, filled up with zeros
     Real* root_mass;       // (T) sqrt(s), tied.hpp
     Real* padded_centre;   // (strips x lanes) likewise, and

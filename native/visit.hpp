@@ -18,7 +18,8 @@ struct Ahead {
 
     void ask(std::int64_t bytes) {
         const char* const stop = end - next < bytes ? end : next + bytes;
-        for (; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
+        for (const char* line = next; line < stop; line += 64) __builtin_prefetch(line, 0, 2);
+        next = stop;
     }
 };
 

@@ -411,7 +411,7 @@ def test_collapse_raises_without_regularisation(name):
 
 
 def test_equal_weights(two_clusters):
-    fit = quiet(two_clusters, 2, equal_weights=True, random_state=0, tol=1e-6)
+    fit = quiet(two_clusters, 2, equal_weights=np.True_, random_state=0, tol=1e-6)
     assert np.array_equal(fit.mixture.weights, [0.5, 0.5])
     free = quiet(two_clusters, 2, random_state=0, tol=1e-6)
     assert fit.log_likelihood < free.log_likelihood

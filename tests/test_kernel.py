@@ -498,6 +498,50 @@ def test_scatter_is_that_of_the_statistics(rng, shape):
         assert len(shape) == 2 or ours.ndim == 2 or np.array_equal(ours, np.swapaxes(ours, 1, 2))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3), (1, 3, 3), (4, 3, 3)])
+def test_sums_of_classes_are_those_of_responsibilities_zero_and_one(rng, shape, weighted, dtype):
+    """Rows of any strides; rows of no class, an empty class, rows without weight."""
+    rows = (1e3 + rng.normal(size=(2, 50, 6))).astype(dtype)[0, :, ::2]
+    labels = rng.integers(-1, 3, size=50)
+    weights = rng.integers(0, 3, size=50).astype(float) if weighted else None
+    means, *sums = kernel.class_sums(rows, weights, labels, 4, shape)
+    gamma = (labels[:, None] == np.arange(4)).astype(float)
+    expected = reference.accumulate(rows, weights, gamma, means, shape)
+    for ours, theirs in zip(sums, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(sums[1], 0.0, atol=1e-9)
+    assert sums[0][3] == 0 and not means[3].any()
+
+
+def test_gains_of_merges_survive_what_is_not_a_number():
+    parts = np.ones(2), np.zeros((2, 1)), np.ones((2, 1, 1))
+    for bad in (np.nan, np.inf):
+        for q in ([[1.0, bad]], [[bad, 1.0]], [[bad, bad]]):
+            gain = kernel.merge_gains(parts, np.array(q), np.array([0]), np.array([1]), False)
+            assert np.all(np.isfinite(gain))
+    flat = np.array([[[1.0, 1.0], [1.0, 1.0]]] * 2)  # singular
+    flat_parts = np.ones(2), np.zeros((2, 2)), flat
+    assert np.all(np.isfinite(kernel.merge_gains(flat_parts, np.eye(2), np.array([0]), np.array([1]), False)))
+
+
+def test_wrong_shapes_of_sums_and_pairs_are_refused():
+    rows, labels = np.zeros((5, 2)), np.zeros(5, dtype=np.int64)
+    for shape in ((), (6,), (3, 2, 1, 1), (2, 2, 2)):
+        with pytest.raises(ValueError, match="second"):
+            kernel.class_sums(rows, None, labels, 3, shape)
+    with pytest.raises(ValueError, match="below K"):
+        kernel.class_sums(rows, None, labels + 3, 3, (3, 2))
+    parts = np.ones(2), np.zeros((2, 1)), np.ones((2, 1, 1))
+    with pytest.raises(ValueError, match="components"):
+        kernel.merge_gains(parts, np.eye(2), np.array([0]), np.array([2]), False)
+    with pytest.raises(ValueError, match="first seed"):
+        kernel.seeds_of(rows, np.ones(5), 5, np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="two passes"):
+        kernel.proposed(np.zeros((2, 4)), 3, 1, 1.0)
+
+
 # ---- the door ----------------------------------------------------------------------------------------------
 
 

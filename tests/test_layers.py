@@ -124,7 +124,7 @@ ASKED = {
 }
 
 
-def test_the_kernel_has_one_caller():
+def test_the_kernel_has_one_caller_for_passes():
     """Others ask it for what `ASKED` says: arithmetic with statistics and single rows, and the number of threads."""
     for path in sources():
         part = part_of(path)

@@ -36,7 +36,8 @@ CANDIDATES = 7
 LEFT_OUT_STEPS = 5
 SPLIT_STEPS = (4, 12)
 # The race: (pairs, M-steps) of its rounds. Who would still be behind when it gained HOPE times what the RECENT last
-# passes gained is out. A success gains more than SUCCESS, in nats per row.
+# passes gained is out; in the first round, in which all gain much, that leaves the choice to the rank. A success gains
+# more than SUCCESS, in nats per row.
 RACE = ((8, 3), (3, 10), (1, 100))
 HOPE, RECENT = 10, 3
 SUCCESS = 1e-5

@@ -1,4 +1,4 @@
-"""The door to the native code: the signatures of `gaussmix.reference`, arrays in, arrays out.
+"""The door to the native code, arrays in, arrays out: the pass, with the signatures of `gaussmix.reference`, and more.
 
 float32 rows are computed in float32 within a tile of rows and summed in float64; where the parameters or weights
 leave the range in which squares of float32 are safe, or a row lies so far out that one overflows, the same rows are
@@ -84,7 +84,7 @@ def centred(statistics: Statistics, equal_weights: bool = False) -> tuple[Array,
     origin, mass, second = statistics.origin, statistics.mass, statistics.second
     weights, means, about = np.empty(mass.shape), np.empty(origin.shape), np.empty(second.shape)
     sums = (origin, mass, statistics.first, second, statistics.noise_mass)
-    return weights, _kernel.centre(*sums, equal_weights, weights, means, about), means, about
+    return weights, _kernel.centre(*sums, bool(equal_weights), weights, means, about), means, about
 
 
 def coordinates(

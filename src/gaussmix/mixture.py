@@ -1,7 +1,7 @@
 """Mixture: the parameters of p(x) = Σ_k π_k N(x | μ_k, Σ_k), eq. (1), and what can be asked of them.
 
 A frozen value. Its constraints, eqs. (2), (3): 0 ≤ π_k ≤ 1 and Σ_k π_k = 1 (π_0 of the noise component included),
-every Σ_k symmetric positive definite. This is the only file that calls the kernel.
+every Σ_k symmetric positive definite. This is the only file that asks the kernel for a pass.
 """
 
 from __future__ import annotations

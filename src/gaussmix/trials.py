@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Trials:
     plan: Plan
     blank: Mixture
     rng: np.random.Generator
-    _sound: dict[int, tuple[Run, bool]] = field(default_factory=dict, init=False, repr=False)
+    _sound: dict[int, tuple[ref[Run], bool]] = field(default_factory=dict, init=False, repr=False)
     _blanks: dict[tuple[int, str], Mixture] = field(default_factory=dict, init=False, repr=False)
 
     def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
@@ -99,10 +100,11 @@ class Trials:
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
         assert run.mixture is not None and run.folded is not None
-        if id(run) not in self._sound:
-            degenerate = degenerate_components(run.mixture, run.folded, self.plan.prior)
-            self._sound[id(run)] = run, not degenerate
-        return self._sound[id(run)][1], run.log_likelihoods[-1] / self.sample.weight
+        known, sound = self._sound.get(id(run), (None, False))
+        if known is None or known() is not run:  # ids are used again, and runs need not live for this
+            sound = not degenerate_components(run.mixture, run.folded, self.plan.prior)
+            self._sound[id(run)] = ref(run), sound
+        return sound, run.log_likelihoods[-1] / self.sample.weight
 
     def better(self, run: Run, than: Run, by: float) -> bool:
         """Whether a run ended higher than another by so many nats per row."""
