@@ -335,7 +335,8 @@ std::int64_t seeds_of_points(const In& points, const In& weights, const In& chan
 // Adds to mass (K,), first (K, D) and second, fills means where a class has rows.
 void sums_of_classes(const AnyRows& x, const std::optional<In>& weights, const InLabels& labels, const Out& mass,
                      const Out& means, const Out& first, const Out& second) {
-    const Rows rows = view(x);
+    Rows rows = view(x);
+    rows.weights = weights ? weights->data() : nullptr;
     const std::int64_t N = rows.count, D = std::int64_t(x.shape(1)), K = std::int64_t(mass.size());
     require(std::int64_t(labels.size()) == N && (!weights || std::int64_t(weights->size()) == N), "labels and weights must be (N,)");
     require(second.ndim() == 2 || second.ndim() == 3, "second must be (K, D), (1, D, D) or (K, D, D)");
@@ -345,15 +346,8 @@ void sums_of_classes(const AnyRows& x, const std::optional<In>& weights, const I
                 (slices == K || (slices == 1 && !diagonal)) && std::int64_t(second.size()) == slices * D * (diagonal ? 1 : D),
             "means and first must be (K, D), second (K, D), (1, D, D) or (K, D, D)");
     require(std::all_of(labels.data(), labels.data() + N, [K](std::int64_t k) { return k < K; }), "labels must be below K");
-    auto row = [&](std::int64_t n, double* out) {
-        for (std::int64_t j = 0; j < D; ++j) {
-            const char* const at = rows.data + n * rows.row_step + j * rows.column_step;
-            out[j] = rows.single ? double(*reinterpret_cast<const float*>(at)) : *reinterpret_cast<const double*>(at);
-        }
-    };
     nb::gil_scoped_release release;
-    class_sums(row, weights ? weights->data() : nullptr, labels.data(), N, K, D, slices, diagonal, mass.data(),
-               means.data(), first.data(), second.data());
+    class_sums(rows, labels.data(), K, D, slices, diagonal, mass.data(), means.data(), first.data(), second.data());
 }
 
 // Fills gains (P,) of merges of components a and b (P,), with mass (M,), means (M, D), scatter (M, D) or (M, D, D) and

@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <future>
 #include <numeric>
 #include <queue>
 #include <vector>
 
-#include "problem.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 
@@ -24,18 +23,9 @@ class Standardised {
     std::vector<double> mean, unit;  // (D) over at most 1024 rows; 1 / deviation, or 0
 
     template <class From>
-    double value(std::int64_t row, std::int64_t j) const {
-        From number;
-        std::memcpy(&number, rows.data + row * rows.row_step + j * rows.column_step, sizeof number);
-        return number;
-    }
-    double value(std::int64_t row, std::int64_t j) const {
-        return rows.single ? value<float>(row, j) : value<double>(row, j);
-    }
-    template <class From>
     void fill_from(std::int64_t row, float* point) const {
         for (std::int64_t j = 0; j < D; ++j) {
-            const float standard = float((value<From>(row, j) - mean[j]) * unit[j]);
+            const float standard = float((value<From>(rows, row, j) - mean[j]) * unit[j]);
             point[j] = std::min(std::max(standard, -largest), largest);
         }
         std::fill(point + D, point + width, 0.0f);
@@ -50,9 +40,9 @@ public:
         for (std::int64_t i = 0; i < rows.count; i += step) {
             ++count;
             for (std::int64_t j = 0; j < D; ++j) {
-                const double from_mean = value(i, j) - mean[j];
+                const double from_mean = value(rows, i, j) - mean[j];
                 mean[j] += from_mean / count;
-                unit[j] += from_mean * (value(i, j) - mean[j]);
+                unit[j] += from_mean * (value(rows, i, j) - mean[j]);
             }
         }
         for (double& each : unit) each = each > 0 ? 1 / std::sqrt(each / count) : 0.0;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "values.hpp"
+
 namespace gaussmix {
 
 // k-means++ with the greedy choice: from the first of the `seeds`, a point, each next one of the points (D, n) is that of
@@ -53,30 +55,28 @@ inline std::int64_t draw_seeds(const double* points, const double* weights, std:
 }
 
 // Weighted mass (K), means (K, D), sums about them (K, D) and of their squares or products, (K, D), (1, D, D) or (K, D, D),
-// of rows of a class each; labels below 0 are none. `row(n, x)` writes row n. A class without weight keeps its mean.
-template <class Row>
-void class_sums(const Row& row, const double* weights, const std::int64_t* labels, std::int64_t N, std::int64_t K,
-                std::int64_t D, std::int64_t slices, bool diagonal, double* mass, double* means, double* first,
-                double* second) {
+// of rows of a class each; labels below 0 are none. A class without weight keeps its mean.
+inline void class_sums(const Rows& rows, const std::int64_t* labels, std::int64_t K, std::int64_t D, std::int64_t slices,
+                       bool diagonal, double* mass, double* means, double* first, double* second) {
     std::vector<double> x(D), reference(K * D), sums(K * D);
     std::vector<bool> seen(K);
     const std::int64_t step = diagonal ? D : D * D;
-    for (std::int64_t n = 0; n < N; ++n) {
+    for (std::int64_t n = 0; n < rows.count; ++n) {
         const std::int64_t k = labels[n];
-        const double w = weights ? weights[n] : 1;
+        const double w = rows.weights ? rows.weights[n] : 1;
         if (k < 0 || !(w > 0)) continue;
-        row(n, x.data());
+        for (std::int64_t j = 0; j < D; ++j) x[j] = value(rows, n, j);
         if (!seen[k]) std::copy(x.begin(), x.end(), reference.begin() + k * D);
         seen[k] = true, mass[k] += w;
         for (std::int64_t j = 0; j < D; ++j) sums[k * D + j] += w * (x[j] - reference[k * D + j]);
     }
     for (std::int64_t k = 0; k < K; ++k)
         for (std::int64_t j = 0; j < D && seen[k]; ++j) means[k * D + j] = reference[k * D + j] + sums[k * D + j] / mass[k];
-    for (std::int64_t n = 0; n < N; ++n) {
+    for (std::int64_t n = 0; n < rows.count; ++n) {
         const std::int64_t k = labels[n];
-        const double w = weights ? weights[n] : 1;
+        const double w = rows.weights ? rows.weights[n] : 1;
         if (k < 0 || !(w > 0)) continue;
-        row(n, x.data());
+        for (std::int64_t j = 0; j < D; ++j) x[j] = value(rows, n, j);
         double* const own = second + (slices < K ? 0 : k) * step;
         for (std::int64_t j = 0; j < D; ++j) x[j] -= means[k * D + j], first[k * D + j] += w * x[j];
         for (std::int64_t i = 0; i < D; ++i) {

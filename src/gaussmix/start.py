@@ -71,11 +71,11 @@ def kmeans_plus_plus(
     first = int(rng.choice(len(points), p=weights / weights.sum()))
     chances = rng.random((n_seeds - 1, 2 + int(math.log(n_seeds))))
     seeds = seeds_of(points, weights, first, chances)
+    if len(seeds) == n_seeds:
+        return seeds
     # Fewer distinct points than seeds: take any that are left.
-    left = np.setdiff1d(np.arange(len(points)), seeds) if len(seeds) < n_seeds else seeds[:0]
-    return (
-        np.concatenate([seeds, rng.choice(left, n_seeds - len(seeds), replace=False)]) if len(left) else seeds
-    )
+    left = np.setdiff1d(np.arange(len(points)), seeds)
+    return np.concatenate([seeds, rng.choice(left, n_seeds - len(seeds), replace=False)])
 
 
 def nearest_labels(points: Array, centres: Array) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from gaussmix import em, families
 from gaussmix.acceleration import remaining_gain
@@ -58,7 +59,7 @@ class Sweep:
         self.starts = SharedStarts(source, plan_of(*first), blank_of(*first), self.dense, seed)
         self.runs: dict[Cell, list[Run]] = {}
         self._lent: dict[Cell, Statistics] = {}
-        self._sound: dict[int, tuple[Run, bool]] = {}
+        self._sound: WeakKeyDictionary[Statistics, bool] = WeakKeyDictionary()
 
     def cells(self, counts: Iterable[int]) -> Iterator[Cell]:
         """Fit cell after cell, each number of components with all families; `runs` holds what was found."""
@@ -184,11 +185,11 @@ class Sweep:
         return run.reason != em.COLLAPSED, self._is_sound(run, cell), run.log_likelihoods[-1]
 
     def _is_sound(self, run: Run, cell: Cell) -> bool:
-        if id(run) not in self._sound:
-            assert run.mixture is not None and run.folded is not None
+        assert run.mixture is not None and run.folded is not None
+        if run.folded not in self._sound:
             degenerate = degenerate_components(run.mixture, run.folded, self.plan_of(*cell).prior)
-            self._sound[id(run)] = run, not degenerate
-        return self._sound[id(run)][1]
+            self._sound[run.folded] = not degenerate
+        return self._sound[run.folded]
 
 
 def _neighbours(name: str, names: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
-from weakref import ref
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,7 @@ class Parts(NamedTuple):
 
     def without(self, *left_out: int) -> Parts:
         """All but those components."""
-        kept = np.ones(len(self.mass), dtype=bool)
-        kept[list(left_out)] = False
-        return self.of(np.flatnonzero(kept))
+        return self.of(np.delete(np.arange(len(self.mass)), left_out))
 
     def joined(self, others: Parts) -> Parts:
         """Both together."""
@@ -78,7 +76,9 @@ class Trials:
     plan: Plan
     blank: Mixture
     rng: np.random.Generator
-    _sound: dict[int, tuple[ref[Run], bool]] = field(default_factory=dict, init=False, repr=False)
+    _sound: WeakKeyDictionary[Statistics, bool] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
     _blanks: dict[tuple[int, str], Mixture] = field(default_factory=dict, init=False, repr=False)
 
     def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
@@ -100,11 +100,10 @@ class Trials:
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
         assert run.mixture is not None and run.folded is not None
-        known, sound = self._sound.get(id(run), (None, False))
-        if known is None or known() is not run:  # ids are used again, and runs need not live for this
-            sound = not degenerate_components(run.mixture, run.folded, self.plan.prior)
-            self._sound[id(run)] = ref(run), sound
-        return sound, run.log_likelihoods[-1] / self.sample.weight
+        if run.folded not in self._sound:
+            degenerate = degenerate_components(run.mixture, run.folded, self.plan.prior)
+            self._sound[run.folded] = not degenerate
+        return self._sound[run.folded], run.log_likelihoods[-1] / self.sample.weight
 
     def better(self, run: Run, than: Run, by: float) -> bool:
         """Whether a run ended higher than another by so many nats per row."""
