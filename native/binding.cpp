@@ -18,13 +18,12 @@
 #include <tuple>
 
 #include "acceleration.hpp"
+#include "families.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
 #include "merging.hpp"
-#include "orientation.hpp"
 #include "starts.hpp"
 #include "statistics.hpp"
-#include "volumes.hpp"
 
 namespace nb = nanobind;
 
@@ -288,28 +287,38 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
     return log_root;
 }
 
-// The axes (D, D) that components of scatter (K, D, D) share, and their sums of squares (K, D) along them; false if none.
-bool common_orientation(const In& scatter, const std::optional<In>& mass, const std::optional<In>& previous,
-                        const Out& axes, const Out& variances) {
-    require(scatter.ndim() == 3 && scatter.shape(1) == scatter.shape(2), "scatter must be (K, D, D)");
-    const std::size_t K = scatter.shape(0), D = scatter.shape(1);
-    require((!mass || mass->size() == K) && (!previous || previous->size() == K * D * D) && axes.size() == D * D &&
-                variances.size() == K * D, "mass (K,), previous (K, D, D), axes (D, D) or variances (K, D) has another shape");
+// Fills the covariances that maximise the lower bound of a family, see families.hpp; false where there are none.
+bool solve(const std::string& volume_and_shape, const std::string& axes, const In& scatter, const In& mass,
+           const std::optional<In>& previous, const Out& covariances) {
+    const std::size_t K = mass.size(), D = scatter.ndim() > 1 ? scatter.shape(scatter.ndim() - 1) : 0;
+    const bool diagonal = scatter.ndim() == 2, mean = axes == "mean", turned = axes == "common" || axes == "own";
+    require(mean || turned || axes == "given", "axes must be mean, given, common or own");
+    require(volume_and_shape.size() == 2 && volume_and_shape.find_first_not_of(mean ? "EVI" : "EV") == std::string::npos,
+            "volume and shape must be letters E or V; along the mean, the shape may be I");
+    require(K > 0 && D > 0 && (diagonal || (scatter.ndim() == 3 && scatter.shape(1) == D)) &&
+                (scatter.shape(0) == K || (scatter.shape(0) == 1 && volume_and_shape == "EE" && !turned)),
+            "scatter must be (K, D) or (K, D, D), in EEE (1, D, D)");
+    require(diagonal ? !turned : !mean, "scatter must be (K, D) along its mean, (K, D, D) along common or own axes");
+    require(covariances.size() == (mean ? K : scatter.size()), "covariances have another shape");
+    require(!previous || previous->size() == covariances.size(), "previous covariances have another shape");
+    const Level& level = chosen();
     nb::gil_scoped_release release;
-    CommonOrientation common(scatter.data(), mass ? mass->data() : nullptr, std::int64_t(K), std::int64_t(D));
-    return common.solve(previous ? previous->data() : nullptr, axes.data(), variances.data());
+    return solve_family(level, volume_and_shape, axes,
+                        {std::int64_t(K), std::int64_t(D), std::int64_t(scatter.shape(0)), diagonal, scatter.data(),
+                         mass.data(), previous ? previous->data() : nullptr},
+                        covariances.data());
 }
 
-// The 1 / lambda_k (K,), up to a common factor, of components of scatter (K, D) or (K, D, D) that share the rest, from
-// those that are given; false if there are none.
-bool common_shape(const In& scatter, const In& mass, const Out& precisions) {
-    require(scatter.ndim() == 2 || (scatter.ndim() == 3 && scatter.shape(1) == scatter.shape(2)),
-            "scatter must be (K, D) or (K, D, D)");
-    const std::size_t K = scatter.shape(0), D = scatter.shape(1);
-    require(mass.size() == K && precisions.size() == K, "mass and precisions must be (K,)");
+// The axes (D, D) that covariances (K, D, D) share best, and the variances (K, D) along them; false if one is flat there.
+bool common_axes(const In& covariances, const In& mass, const Out& axes, const Out& variances) {
+    require(covariances.ndim() == 3 && covariances.shape(1) == covariances.shape(2), "covariances must be (K, D, D)");
+    const std::size_t K = covariances.shape(0), D = covariances.shape(1);
+    require(mass.size() == K && axes.size() == D * D && variances.size() == K * D,
+            "mass (K,), axes (D, D) or variances (K, D) has another shape");
+    const Level& level = chosen();
     nb::gil_scoped_release release;
-    CommonShape common(scatter.data(), mass.data(), std::int64_t(K), std::int64_t(D), scatter.ndim() == 2);
-    return common.solve(precisions.data());
+    return CommonOrientation(level, covariances.data(), mass.data(), std::int64_t(K), std::int64_t(D))
+        .solve(nullptr, axes.data(), variances.data());
 }
 
 void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrder& order) {
@@ -400,11 +409,11 @@ NB_MODULE(_kernel, m) {
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
-    m.def("common_orientation", &common_orientation, nb::arg("scatter"), nb::arg("mass").none(), nb::arg("previous").none(),
-          nb::arg("axes").noconvert(), nb::arg("variances").noconvert(),
-          "Fills the axes that components share, and variances along them; without masses, of one volume. False if there are none.");
-    m.def("common_shape", &common_shape, nb::arg("scatter"), nb::arg("mass"), nb::arg("precisions").noconvert(),
-          "Improves 1 / volume of components of one shape and orientation to the optimum; false if there is none.");
+    m.def("solve", &solve, nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("scatter"), nb::arg("mass"),
+          nb::arg("previous").none(), nb::arg("covariances").noconvert(),
+          "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");
+    m.def("common_axes", &common_axes, nb::arg("covariances"), nb::arg("mass"), nb::arg("axes").noconvert(),
+          nb::arg("variances").noconvert(), "Fills the axes that covariances share, and the variances along them.");
     m.def("draw_seeds", &seeds_of_points, nb::arg("points"), nb::arg("weights"), nb::arg("chances"),
           nb::arg("seeds").noconvert(), "Fills seeds from the first on by k-means++; returns how many could be told apart.");
     m.def("class_sums", &sums_of_classes, nb::arg("rows").noconvert(), nb::arg("row_weights").none(), nb::arg("labels"),

@@ -25,6 +25,7 @@ const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
                       : visit<double>(rows, c, begin, end, workspace, watch, sums, outputs);
     },
     whiten,
+    orthogonalise,
     [](const Components& c, bool single) { return single ? pruned_bytes<float>(c) : pruned_bytes<double>(c); },
     [](const Rows& rows, const Components& c, const Homes& homes, bool single, std::int64_t begin, std::int64_t end,
        void* workspace, const Watch& watch) {

@@ -16,16 +16,9 @@
 #include <limits>
 #include <vector>
 
-namespace gaussmix {
+#include "axes.hpp"
 
-inline double dot(const double* a, const double* b, std::int64_t n) {
-    double sum[4] = {0, 0, 0, 0};
-    std::int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int lane = 0; lane < 4; ++lane) sum[lane] += a[i + lane] * b[i + lane];
-    for (; i < n; ++i) sum[0] += a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
+namespace gaussmix {
 
 // R (D, D), upper triangular, with R^T R = S (D, D) / unit. What is flat gets a variance of 2^-80, in units of each
 // feature; whether nothing is.
@@ -56,54 +49,30 @@ inline bool upper_root(const double* scatter, double unit, std::int64_t D, doubl
     return extended;
 }
 
-// The eigenvectors (D, D), in columns, of a symmetric matrix (D, D), which is overwritten: Jacobi's method.
-inline void eigenvectors(std::vector<double>& matrix, std::int64_t D, std::vector<double>& vectors) {
-    vectors.assign(D * D, 0.0);
-    for (std::int64_t i = 0; i < D; ++i) vectors[i * D + i] = 1;
-    auto turn = [D](std::vector<double>& of, std::int64_t p, std::int64_t q, double cosine, double sine, std::int64_t along,
-                    std::int64_t across) {
-        for (std::int64_t i = 0; i < D; ++i) {
-            double &first = of[i * along + p * across], &second = of[i * along + q * across];
-            const double u = first, v = second;
-            first = cosine * u + sine * v, second = cosine * v - sine * u;
-        }
-    };
-    bool turned = true;
-    for (int sweep = 0; sweep < 30 && turned; ++sweep) {
-        turned = false;
-        for (std::int64_t q = 1; q < D; ++q)
-            for (std::int64_t p = 0; p < q; ++p) {
-                const double a = matrix[p * D + p], b = matrix[q * D + q], g = matrix[p * D + q];
-                if (!(std::abs(g) > 1e-15 * std::sqrt(std::abs(a) * std::abs(b)))) continue;
-                const double angle = 0.5 * std::atan2(a < b ? -2 * g : 2 * g, std::abs(a - b));
-                const double cosine = std::cos(angle), sine = std::sin(angle);
-                turn(matrix, p, q, cosine, sine, D, 1), turn(matrix, p, q, cosine, sine, 1, D);
-                turn(vectors, p, q, cosine, sine, D, 1);
-                turned = true;
-            }
+// Whether the variance of R^T R along an axis is more than the rounding of what it were, had all correlations been one.
+inline bool extends(const double* root, const double* axis, double variance, std::int64_t D) {
+    double reach = 0;
+    for (std::int64_t i = 0; i < D; ++i) {
+        double own = 0;
+        for (std::int64_t l = 0; l <= i; ++l) own += root[l * D + i] * root[l * D + i];
+        reach += std::sqrt(own) * std::abs(axis[i]);
     }
+    return variance > 0x1p-52 * reach * reach;
 }
 
 class CommonOrientation {
 public:
     // scatter (K, D, D) and, for VVE, the masses (K,); null for EVE.
-    CommonOrientation(const double* scatter, const double* mass, std::int64_t K, std::int64_t D)
-        : K(K), D(D), mass(mass), scatter(scatter), roots(K * D * D), y(D * (K + 1) * D), tau(D * K), c(K), a(K), b(K),
+    CommonOrientation(const Level& level, const double* scatter, const double* mass, std::int64_t K, std::int64_t D)
+        : level(level), K(K), D(D), mass(mass), scatter(scatter), roots(K * D * D), y(D * (K + 1) * D), tau(D * K), c(K), a(K), b(K),
           g(K) {}
 
     // Descends from the axes of the whole scatter and those of `previous` covariances (K, D, D), or, when that is null,
     // of each component: from the lowest after a first sweep. axes (D, D), variances tau (K, D). False when a component
     // has no extent along one of the axes, or for VVE none in some direction, so that there is no maximum.
     bool solve(const double* previous, double* axes, double* variances) {
-        // In units between the extremes: variances of features may differ by more than the range of a double.
-        int lowest = std::numeric_limits<int>::max(), highest = std::numeric_limits<int>::min();
-        for (std::int64_t i = 0; i < K * D; ++i) {
-            const double variance = scatter[i / D * D * D + i % D * (D + 1)];
-            if (!(variance >= 0 && variance <= std::numeric_limits<double>::max())) return false;
-            if (variance > 0) lowest = std::min(lowest, std::ilogb(variance)), highest = std::max(highest, std::ilogb(variance));
-        }
-        if (lowest > highest) return false;
-        const double unit = std::exp2(double(lowest / 2 + highest / 2));
+        double unit;
+        if (!unit_between(scatter, K, D, unit)) return false;
         bool spread = true;
         for (std::int64_t k = 0; k < K; ++k)
             spread = upper_root(scatter + k * D * D, unit, D, roots.data() + k * D * D) && spread;
@@ -114,28 +83,22 @@ public:
         for (std::int64_t j = 0; j < D; ++j) {
             for (std::int64_t i = 0; i < D; ++i) axes[i * D + j] = column(j, K)[i];
             for (std::int64_t k = 0; k < K; ++k) {
-                double reach = 0;  // tau were all correlations one
-                for (std::int64_t i = 0; i < D; ++i) {
-                    double variance = 0;
-                    for (std::int64_t l = 0; l <= i; ++l) variance += square(roots[(k * D + l) * D + i]);
-                    reach += std::sqrt(variance) * std::abs(column(j, K)[i]);
-                }
                 variances[k * D + j] = tau[j * K + k] * unit;
-                extended = extended && tau[j * K + k] > flat * reach * reach;
+                extended = extended && extends(roots.data() + k * D * D, column(j, K), tau[j * K + k], D);
             }
         }
         return extended;
     }
 
 private:
-    static constexpr double flat = 0x1p-52;       // of the largest variance possible: rounding
-    static constexpr double stationary = 1e-9;    // slope in units in which every component is a correlation
+    static constexpr double stationary = 1e-11;   // slope in units in which every component is a correlation
     static constexpr double near = 0.3;           // slope below which Newton's step is worth its cost
     static constexpr double reach = 0.5;          // a step's largest angle
     // Steps at most, and where the next M-step goes on from here: only where components are all but flat, and the valley
     // between them narrow and winding, are these not enough.
     static constexpr int most = 300, some = 25;
 
+    const Level& level;
     const std::int64_t K, D;
     const double *const mass, *const scatter;
     std::vector<double> roots, y, tau;  // R_k; columns (D, K + 1, D) of every Y_k, then of D itself; (D, K)
@@ -172,10 +135,10 @@ private:
         y.swap(lowest);
     }
 
-    // Columns turned to the axes of a symmetric matrix.
+    // Columns turned to the axes of a scatter matrix.
     void begin(std::vector<double>& matrix) {
-        std::vector<double> vectors;
-        eigenvectors(matrix, D, vectors);
+        std::vector<double> vectors(D * D), values(D);
+        own_axes(level, matrix.data(), D, vectors.data(), values.data());
         for (std::int64_t j = 0; j < D; ++j) {
             double* const axis = column(j, K);
             for (std::int64_t i = 0; i < D; ++i) axis[i] = vectors[i * D + j];

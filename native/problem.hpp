@@ -93,6 +93,9 @@ struct Level {
                   const Watch&, Sums* sums, const Outputs* outputs);
     // The whitening (D, D) of a covariance (D, D), with (D, D) more to work in; false if it has none.
     bool (*whiten)(const double* covariance, std::int64_t D, double* inverse, double* upper);
+    // Turns each pair of columns (count, D) until they are orthogonal, once around; whether any was turned. Fills their
+    // squares (count,).
+    bool (*orthogonalise)(double* columns, double* squares, std::int64_t count, std::int64_t D);
     // A pruned pass over rows order[begin, end): finds their homes; and, once they are ordered by home, adds to `sums`
     // if not null. Both return the work, in densities of a vector of rows.
     std::size_t (*pruned_bytes)(const Components&, bool single);

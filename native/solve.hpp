@@ -1,7 +1,6 @@
-// Whitening, the dense algebra of an M-step: W = L^-1 of a covariance L L^T. Included once per instruction set;
-// everything has internal linkage.
+// The dense algebra of an M-step, included once per instruction set; everything has internal linkage.
 //
-// Row i of L^T and of W follow from the rows before by the same factors L_ik:
+// Whitening, W = L^-1 of a covariance L L^T: row i of L^T and of W follow from the rows before by the same factors L_ik:
 //
 //   L_ii (L^T)_i = Sigma_i - sum_k L_ik (L^T)_k,        L_ii W_i = e_i - sum_k L_ik W_k        (k < i)
 //
@@ -52,6 +51,44 @@ inline bool whiten(const double* covariance, std::int64_t D, double* inverse, do
         for (std::int64_t j = 0; j <= i; ++j) largest += std::abs(below[j] *= scale);
     }
     return largest < std::numeric_limits<double>::infinity();
+}
+
+// Sums of products in vectors; the compiler may not reorder a sum by itself.
+inline double product(const double* a, const double* b, std::int64_t n) {
+    constexpr int parts = 16;
+    double part[parts] = {};
+    std::int64_t i = 0;
+    for (; i + parts <= n; i += parts)
+        for (int u = 0; u < parts; ++u) part[u] += a[i + u] * b[i + u];
+    double sum = 0;
+    for (; i < n; ++i) sum += a[i] * b[i];
+    for (int u = 0; u < parts; ++u) sum += part[u];
+    return sum;
+}
+
+// One sweep of rotations over the pairs of columns (count, D), see axes.hpp; whether one was turned.
+inline bool orthogonalise(double* columns, double* squares, std::int64_t count, std::int64_t D) {
+    const double small = 0x1p-52 * std::sqrt(double(D));
+    bool turned = false;
+    for (std::int64_t j = 0; j < count; ++j) squares[j] = product(columns + j * D, columns + j * D, D);
+    for (std::int64_t p = 0; p < count; ++p)
+        for (std::int64_t q = p + 1; q < count; ++q) {
+            double *const __restrict u = columns + p * D, *const __restrict v = columns + q * D;
+            const double along = product(u, v, D);
+            if (!(std::abs(along) > small * std::sqrt(squares[p]) * std::sqrt(squares[q]))) continue;
+            // The smaller of the two angles.
+            const double ratio = (squares[q] - squares[p]) / (2 * along);
+            const double tangent = std::copysign(1 / (std::abs(ratio) + std::sqrt(1 + ratio * ratio)), ratio);
+            const double cosine = 1 / std::sqrt(1 + tangent * tangent), sine = tangent * cosine;
+            for (std::int64_t i = 0; i < D; ++i) {
+                const double from = u[i];
+                u[i] = cosine * from - sine * v[i];
+                v[i] = sine * from + cosine * v[i];
+            }
+            squares[p] -= tangent * along, squares[q] += tangent * along;
+            turned = true;
+        }
+    return turned;
 }
 
 }  // namespace

@@ -21,9 +21,21 @@
 #include <numeric>
 #include <vector>
 
-#include "orientation.hpp"
+#include "axes.hpp"
 
 namespace gaussmix {
+
+// L, in the lower triangle, of a matrix (D, D) = L L^T, which is overwritten; false when it is not positive definite.
+inline bool lower_root(double* matrix, std::int64_t D) {
+    for (std::int64_t i = 0; i < D; ++i) {
+        double* const row = matrix + i * D;
+        for (std::int64_t j = 0; j < i; ++j) row[j] = (row[j] - dot(row, matrix + j * D, j)) / matrix[j * D + j];
+        const double pivot = row[i] - dot(row, row, i);
+        if (!(pivot > 0)) return false;
+        row[i] = std::sqrt(pivot);
+    }
+    return true;
+}
 
 class CommonShape {
 public:
@@ -124,12 +136,8 @@ private:
     // L^-1 of `whole`, which is overwritten; false when it is not positive definite.
     bool invert() {
         inverse.assign(size, 0.0);
+        if (!lower_root(whole.data(), D)) return false;
         for (std::int64_t i = 0; i < D; ++i) {
-            for (std::int64_t j = 0; j < i; ++j)
-                whole[i * D + j] = (whole[i * D + j] - dot(&whole[i * D], &whole[j * D], j)) / whole[j * D + j];
-            const double pivot = whole[i * D + i] - dot(&whole[i * D], &whole[i * D], i);
-            if (!(pivot > 0)) return false;
-            whole[i * D + i] = std::sqrt(pivot);
             double* const row = &inverse[i * D];
             for (std::int64_t k = 0; k < i; ++k)
                 for (std::int64_t j = 0; j <= k; ++j) row[j] -= whole[i * D + k] * inverse[k * D + j];

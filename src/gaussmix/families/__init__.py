@@ -2,7 +2,8 @@
 
 A mixture's covariances are Σₖ = λₖ Dₖ Aₖ Dₖᵀ (Celeux & Govaert 1995): volume λ, shape A (|A| = 1) and
 orientation D are each equal (E) or variable (V) across components, or the identity (I). A family is a value:
-how its covariances are stored (a `Structure`), how it solves its M-step, and how many parameters it has.
+how its covariances are stored (a `Structure`), along which axes its M-step measures scatter, and how many parameters it
+has.
 
 To add one, add a file `xyz.py` that defines `family`.
 """
@@ -17,6 +18,7 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix import _kernel
 from gaussmix.errors import ParameterError
 from gaussmix.families.structures import Structure
 
@@ -53,20 +55,41 @@ class Family:
         mclust's three letters.
     structure : Structure
         How covariances are stored, and which second moments the pass accumulates.
+    axes : str
+        Along which axes scatter is measured where components share volume or shape: "mean" over the features, "given"
+        as it comes, "common" or "own" ones of the components.
     n_parameters : callable (K, D) -> int
         Free parameters of the K covariances (without means and weights).
-    solve : callable (scatter, mass, previous) -> covariances
-        The M-step, eq. (8) under the family's constraint. ``scatter`` holds Σₙ γₙₖ (xₙ − μₖ)(xₙ − μₖ)ᵀ, in
-        the structure's moment shape, prior rows included; ``mass`` (K,) the Nₖ; ``previous`` the covariances
-        of the last M-step or None. Raises ``numpy.linalg.LinAlgError`` where the maximum does not exist.
     """
 
     name: str
     structure: Structure
+    axes: str
     n_parameters: Callable[[int, int], int]
-    solve: Callable[[Array, Array, Array | None], Array]
 
-    # Pickled and copied by name: the functions are code, not data.
+    def solve(self, scatter: Array, mass: Array, previous: Array | None) -> Array:
+        """The M-step, eq. (8) under the family's constraint, as native/families.hpp takes it.
+
+        Parameters
+        ----------
+        scatter : Array
+            Σₙ γₙₖ (xₙ − μₖ)(xₙ − μₖ)ᵀ, in the structure's moment shape, prior rows included.
+        mass : (K,)
+            Nₖ.
+        previous : Array or None
+            The covariances of the last M-step: where families without a closed form begin.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            The maximum does not exist.
+        """
+        covariances = np.empty(self.structure.shape(len(mass), scatter.shape[-1]))
+        if not _kernel.solve(self.name[:2], self.axes, scatter, mass, previous, covariances):
+            raise np.linalg.LinAlgError("no covariances maximise the likelihood: one tends to be singular")
+        return covariances
+
+    # Pickled and copied by name: what it does is code, not data.
     def __reduce__(self) -> tuple[Callable[[str], Family], tuple[str]]:
         return get, (self.name,)
 

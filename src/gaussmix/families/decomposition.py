@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaussmix import _kernel
 from gaussmix.families import Array
-from gaussmix.families._orientation import common_orientation
 
 
 def decompose(dense: Array, orientation: str) -> tuple[Array, Array, Array]:
@@ -33,7 +33,9 @@ def _features(dense: Array) -> tuple[Array, Array]:
 def _shared(dense: Array) -> tuple[Array, Array]:
     scale = dense.trace(axis1=1, axis2=2)
     # Flury & Gautschi's measure with every component alike: least where D diagonalises them all.
-    axes, diagonals = common_orientation(dense / scale[:, None, None], np.ones(len(dense)), None)
+    axes, diagonals = np.empty(dense.shape[1:]), np.empty(dense.shape[:2])
+    if not _kernel.common_axes(dense / scale[:, None, None], np.ones(len(dense)), axes, diagonals):
+        raise np.linalg.LinAlgError("a covariance is flat along a common axis")
     order = np.argsort(-np.log(diagonals).mean(axis=0), kind="stable")
     return diagonals[:, order] * scale[:, None], np.repeat(_signed(axes[:, order])[None], len(dense), axis=0)
 
