@@ -19,6 +19,7 @@
 
 #include "acceleration.hpp"
 #include "families.hpp"
+#include "hierarchical.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
 #include "merging.hpp"
@@ -37,6 +38,7 @@ using InOrder = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<1>, nb::c_co
 using OutOrder = nb::ndarray<std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using InLabels = nb::ndarray<const std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OutLabels2 = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 // The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest.
 const Level& chosen() {
@@ -321,6 +323,16 @@ bool common_axes(const In& covariances, const In& mass, const Out& axes, const O
         .solve(nullptr, axes.data(), variances.data());
 }
 
+// Fills the merges (m - 1, 2) of points (m, D), no two alike, with masses (m,), by the names of the clusters.
+void merges_of_points(const In& points, const In& masses, const OutLabels2& merges) {
+    require(points.ndim() == 2 && masses.size() == points.shape(0) && points.shape(0) > 0 && points.shape(1) > 0,
+            "points must be (m, D) and masses (m,)");
+    require(merges.shape(0) + 1 == points.shape(0) && merges.shape(1) == 2, "merges must be (m - 1, 2)");
+    nb::gil_scoped_release release;
+    Forest forest(points.data(), masses.data(), std::int64_t(points.shape(0)), std::int64_t(points.shape(1)));
+    for (std::size_t i = 0; i < merges.shape(0); ++i) forest.merge(merges.data() + 2 * i);
+}
+
 void order_rows(const AnyRows& x, std::int64_t leaf, int n_threads, const OutOrder& order) {
     const Rows rows = view(x);
     require(order.shape(0) == x.shape(0) && rows.count < (std::int64_t(1) << 31) && leaf > 0,
@@ -414,6 +426,8 @@ NB_MODULE(_kernel, m) {
           "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");
     m.def("common_axes", &common_axes, nb::arg("covariances"), nb::arg("mass"), nb::arg("axes").noconvert(),
           nb::arg("variances").noconvert(), "Fills the axes that covariances share, and the variances along them.");
+    m.def("merges", &merges_of_points, nb::arg("points"), nb::arg("masses"), nb::arg("merges").noconvert(),
+          "Fills merges with those of a hierarchical clustering of distinct points, the cheapest first.");
     m.def("draw_seeds", &seeds_of_points, nb::arg("points"), nb::arg("weights"), nb::arg("chances"),
           nb::arg("seeds").noconvert(), "Fills seeds from the first on by k-means++; returns how many could be told apart.");
     m.def("class_sums", &sums_of_classes, nb::arg("rows").noconvert(), nb::arg("row_weights").none(), nb::arg("labels"),

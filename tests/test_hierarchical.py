@@ -88,12 +88,3 @@ def test_components_have_their_singular_values_as_squares(rng):
 def test_features_without_spread_are_left_out(rng):
     rows = np.column_stack([rng.standard_normal(20), np.full(20, 3.0), rng.standard_normal(20)])
     assert hierarchical.components(rows).shape == (20, 2)
-
-
-def test_log_determinants(rng):
-    roots = rng.standard_normal((50, 4, 4))
-    matrices = roots @ roots.transpose(0, 2, 1)
-    expected = np.linalg.slogdet(matrices)[1]
-    np.testing.assert_allclose(hierarchical.log_determinants(np.moveaxis(matrices, 0, 2).copy()), expected)
-    flat = np.moveaxis(roots[:, :, :2] @ roots[:, :, :2].transpose(0, 2, 1), 0, 2).copy()
-    assert np.all(hierarchical.log_determinants(flat) == -np.inf)

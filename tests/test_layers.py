@@ -132,7 +132,7 @@ def test_the_kernel_has_one_caller_for_passes():
             if part in ("mixture", "kernel"):
                 continue
             assert module != "gaussmix._kernel", path
-            assert module != "gaussmix" or not {"kernel", "_kernel"} & set(names) or part == "families", path
+            assert module != "gaussmix" or not {"kernel", "_kernel"} & set(names) or part in ("families", "hierarchical"), path
             assert module != "gaussmix.kernel" or set(names) <= ASKED.get(part, {"thread_count"}), path
 
 
