@@ -18,13 +18,12 @@
 #include <tuple>
 
 #include "acceleration.hpp"
-#include "families.hpp"
 #include "hierarchical.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
+#include "maximisation.hpp"
 #include "merging.hpp"
 #include "starts.hpp"
-#include "statistics.hpp"
 
 namespace nb = nanobind;
 
@@ -221,19 +220,6 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
             first.data(), second.data()};
 }
 
-// Fills the weights (K,), eq. (11) or equal ones, the means, eq. (7), and the scatter about them; returns pi_0.
-double centre(const In& origin, const In& mass, const In& first, const In& second, double noise_mass, bool equal_weights,
-              const Out& weights, const Out& means, const Out& about) {
-    const Moments from = moments(origin, mass, first, second);
-    require(weights.size() == mass.size() && means.size() == origin.size() && about.size() == second.size(),
-            "weights, means or scatter has another shape");
-    const double total = std::accumulate(from.mass, from.mass + from.K, 0.0) + noise_mass, noise = noise_mass / total;
-    for (std::int64_t k = 0; k < from.K; ++k)
-        weights.data()[k] = equal_weights ? (1 - noise) / double(from.K) : from.mass[k] / total;
-    scatter(from, means.data(), about.data());
-    return noise;
-}
-
 // Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
 // second about the means of a mixture, and behind them what compares them, in its masses and whitening.
 void coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
@@ -276,32 +262,30 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
     const bool diagonal = whitening.ndim() == 2;
     require(diagonal || (whitening.ndim() == 3 && whitening.shape(1) == whitening.shape(2)),
             "covariances must be variances (K, D) or matrices (K, D, D)");
-    const Level& level = chosen();
-    const std::size_t D = diagonal ? 1 : whitening.shape(2);
-    const auto upper = std::make_unique_for_overwrite<double[]>(D * D);
     for (std::size_t k = 0; k < weights.size(); ++k) log_weights.data()[k] = std::log(weights.data()[k]);
-    double log_root = 0;
-    for (std::size_t begin = 0; begin < whitening.size(); begin += D * D) {
-        double* const root = whitening.data() + begin;
-        if (!level.whiten(covariances.data() + begin, std::int64_t(D), root, upper.get())) return std::nan("");
-        for (std::size_t i = 0; i < D; ++i) log_root += std::log(root[i * D + i]);
-    }
-    return log_root;
+    const std::int64_t D = diagonal ? 1 : std::int64_t(whitening.shape(2)), size = std::int64_t(whitening.size());
+    return whiten_all(chosen(), covariances.data(), size / (D * D), D, whitening.data());
+}
+
+void check_family(const std::string& volume_and_shape, const std::string& axes, bool diagonal, bool one) {
+    const bool mean = axes == "mean", turned = axes == "common" || axes == "own";
+    require(mean || turned || axes == "given", "axes must be mean, given, common or own");
+    require(volume_and_shape.size() == 2 && volume_and_shape.find_first_not_of(mean ? "EVI" : "EV") == std::string::npos,
+            "volume and shape must be letters E or V; along the mean, the shape may be I");
+    require(diagonal ? !turned : !mean, "scatter must be (K, D) along its mean, (K, D, D) along common or own axes");
+    require(!one || (volume_and_shape == "EE" && !turned), "scatter must be (K, D) or (K, D, D), in EEE (1, D, D)");
 }
 
 // Fills the covariances that maximise the lower bound of a family, see families.hpp; false where there are none.
 bool solve(const std::string& volume_and_shape, const std::string& axes, const In& scatter, const In& mass,
            const std::optional<In>& previous, const Out& covariances) {
     const std::size_t K = mass.size(), D = scatter.ndim() > 1 ? scatter.shape(scatter.ndim() - 1) : 0;
-    const bool diagonal = scatter.ndim() == 2, mean = axes == "mean", turned = axes == "common" || axes == "own";
-    require(mean || turned || axes == "given", "axes must be mean, given, common or own");
-    require(volume_and_shape.size() == 2 && volume_and_shape.find_first_not_of(mean ? "EVI" : "EV") == std::string::npos,
-            "volume and shape must be letters E or V; along the mean, the shape may be I");
+    const bool diagonal = scatter.ndim() == 2;
     require(K > 0 && D > 0 && (diagonal || (scatter.ndim() == 3 && scatter.shape(1) == D)) &&
-                (scatter.shape(0) == K || (scatter.shape(0) == 1 && volume_and_shape == "EE" && !turned)),
+                (scatter.shape(0) == K || (scatter.shape(0) == 1 && !diagonal)),
             "scatter must be (K, D) or (K, D, D), in EEE (1, D, D)");
-    require(diagonal ? !turned : !mean, "scatter must be (K, D) along its mean, (K, D, D) along common or own axes");
-    require(covariances.size() == (mean ? K : scatter.size()), "covariances have another shape");
+    check_family(volume_and_shape, axes, diagonal, scatter.shape(0) < K);
+    require(covariances.size() == (axes == "mean" ? K : scatter.size()), "covariances have another shape");
     require(!previous || previous->size() == covariances.size(), "previous covariances have another shape");
     const Level& level = chosen();
     nb::gil_scoped_release release;
@@ -309,6 +293,37 @@ bool solve(const std::string& volume_and_shape, const std::string& axes, const I
                         {std::int64_t(K), std::int64_t(D), std::int64_t(scatter.shape(0)), diagonal, scatter.data(),
                          mass.data(), previous ? previous->data() : nullptr},
                         covariances.data());
+}
+
+// Fills the parameters of an M-step from sums and what a prior adds to them, see maximisation.hpp; returns pi_0 and the sum
+// of all ln|W|, which is NaN where a covariance has none. Nothing where the likelihood has no maximum.
+std::optional<std::tuple<double, double>> maximise_bound(
+    const In& origin, const In& mass, const In& first, const In& second, double noise, bool equal_weights,
+    double count, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
+    double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous, const Out& weights,
+    const Out& means, const Out& covariances, const Out& log_weights, const Out& whitening) {
+    const Moments from = moments(origin, mass, first, second);
+    check_family(volume_and_shape, axes, from.diagonal, from.slices < from.K);
+    const std::size_t K = std::size_t(from.K), D = std::size_t(from.D);
+    require(added.size() == D || (added.size() == D * D && !from.diagonal), "added must be (D,) or, not for variances, (D, D)");
+    require((!centre || centre->size() == D) && (!floors || floors->size() == D), "centre and floors must be (D,)");
+    require(weights.size() == K && log_weights.size() == K && means.size() == K * D && whitening.size() == second.size(),
+            "weights, log_weights, means or whitening has another shape");
+    require(covariances.size() == (axes == "mean" ? K : second.size()) && previous.size() == covariances.size(),
+            "covariances or previous ones have another shape");
+    const Supplement supplement{count,
+                                added.data(),
+                                added.size() > D,
+                                shrinkage,
+                                centre ? centre->data() : nullptr,
+                                floors ? floors->data() : nullptr,
+                                floor_rows};
+    double log_root = 0;
+    const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data(), previous.data()};
+    const Level& level = chosen();
+    nb::gil_scoped_release release;
+    if (!maximise(level, from, supplement, equal_weights, volume_and_shape, axes, to, noise, log_root)) return std::nullopt;
+    return std::tuple{noise, log_root};
 }
 
 // The axes (D, D) that covariances (K, D, D) share best, and the variances (K, D) along them; false if one is flat there.
@@ -415,9 +430,12 @@ NB_MODULE(_kernel, m) {
           "Fills vectors with statistics about the means of a mixture, and with what compares them.");
     m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("mu"), nb::arg("proposed").noconvert(),
           "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
-    m.def("centre", &centre, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"), nb::arg("noise_mass"),
-          nb::arg("equal_weights"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
-          nb::arg("about").noconvert(), "Fills weights, means and the scatter about them; returns the weight of noise.");
+    m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
+          nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("count"), nb::arg("added"), nb::arg("shrinkage"),
+          nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
+          nb::arg("axes"), nb::arg("previous"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
+          nb::arg("covariances").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("whitening").noconvert(),
+          "Fills the parameters of an M-step; returns the weight of noise and the sum of ln|W|, or None.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from gaussmix import Mixture, _kernel, kernel, reference
+from gaussmix import Mixture, _kernel, families, kernel, reference
+from gaussmix.priors import Supplement
 from gaussmix.statistics import Statistics
 
 LEVELS = _kernel.instruction_sets()
@@ -493,9 +494,46 @@ def test_scatter_is_that_of_the_statistics(rng, shape):
     second = (factors**2).sum(-1) if len(shape) == 2 else np.einsum("kidn,kjdn->kij", factors, factors)
     statistics = Statistics(origin, mass, first, second, 0.0, 1.0, 1, 0.0)
     expected = statistics.scatter()
-    for ours, theirs in zip(kernel.centred(statistics)[2:], expected, strict=True):
+    family = families.get("VVI" if len(shape) == 2 else "VVV" if shape[0] == 4 else "EEE")
+    stored = np.ones(family.structure.shape(4, 3))
+    found = kernel.maximised(statistics, Supplement(1.0, np.zeros(3)), family, stored)
+    weights, noise, means, covariances = found[:4]
+    scatter = covariances * (
+        mass.sum() + 4.0 if shape[0] == 1 else (mass + 1.0).reshape(4, *[1] * (len(shape) - 1))
+    )
+    for ours, theirs in zip((means, scatter.reshape(shape)), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14 * np.abs(theirs).max())
-        assert len(shape) == 2 or ours.ndim == 2 or np.array_equal(ours, np.swapaxes(ours, 1, 2))
+    assert len(shape) == 2 or np.array_equal(covariances, np.swapaxes(covariances, -1, -2))
+    assert np.array_equal(weights, mass / mass.sum()) and noise == 0
+
+
+@pytest.mark.parametrize("name", families.NAMES)
+def test_an_m_step_is_solved_and_prepared(rng, name):
+    """What the one call gives is what its parts give, one by one."""
+    family = families.get(name)
+    rows, gamma = rng.normal(size=(60, 3)) * [1, 2, 5], rng.dirichlet(np.ones(4), size=60)
+    origin = rng.normal(size=(4, 3))
+    apart = rows[None] - origin[:, None]
+    second = np.einsum("nk,kni,knj->kij", gamma, apart, apart)
+    sums = (gamma.sum(0), np.einsum("nk,kni->ki", gamma, apart), family.structure.moments(second))
+    statistics = Statistics(origin, *sums, 1.5, 61.5, 60, 0.0)
+    added, centre = rng.uniform(0.1, 1, 3), rng.normal(size=3)
+    blank = family.solve(family.structure.moments(np.repeat(np.eye(3)[None], 4, axis=0)), np.ones(4), None)
+    supplement = Supplement(2.5, added, 0.5, centre)
+    weights, noise, means, covariances, prepared = kernel.maximised(statistics, supplement, family, blank)
+
+    middle, scatter = statistics.scatter()
+    together = gamma.sum(0)[:, None] + 0.5
+    np.testing.assert_allclose(means, (gamma.sum(0)[:, None] * middle + 0.5 * centre) / together)
+    pull = 0.5 * gamma.sum(0)[:, None] / together
+    drawn = (pull * (middle - centre))[:, :, None] * (middle - centre)[:, None, :]
+    more = family.structure.moments(drawn + np.diag(added))
+    expected = family.solve(scatter + more, gamma.sum(0) + 2.5, blank)
+    np.testing.assert_allclose(covariances, expected, rtol=1e-9, atol=1e-12)
+    again = kernel.prepare(weights, family.structure.spread(covariances, 3))
+    for ours, theirs in zip(prepared, again, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert noise == pytest.approx(1.5 / 61.5) and weights.sum() + noise == pytest.approx(1)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -259,11 +259,14 @@ def test_thinned_prior_weighs_less():
 
 
 def test_pseudo_rows_are_a_prior():
-    """What holds for every prior: means as they are, the family's own solver, every covariance admitted."""
+    """What holds for every prior: means as they are, scatter and mass added, every covariance admitted."""
     prior = PseudoRows(0.5, np.ones(2), np.zeros(2, dtype=bool))
-    means, scatter, mass = np.zeros((3, 2)), np.ones((3, 2)), np.ones(3)
-    assert prior.augmented(means, scatter, mass)[0] is means
-    assert prior.solver(families.get("VVI")) == families.get("VVI").solve
+    scatter, mass = np.ones((3, 2)), np.ones(3)
+    added, counted = prior.add_to(scatter, mass)
+    whole, half = (prior.supplement(families.get("VVI"), 3, supplied=part) for part in (1.0, 0.5))
+    assert np.array_equal(scatter + whole.scatter, added) and np.array_equal(mass + whole.count, counted)
+    assert np.array_equal(half.scatter, whole.scatter / 2) and half.count == whole.count
+    assert whole.centre is None and whole.floors is None
     assert prior.admitted(families.get("VVI"), scatter, mass) is scatter
     assert prior.pseudo_rows is prior
 

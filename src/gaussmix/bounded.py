@@ -17,7 +17,6 @@ covariances are free or one: EII, VII, EEI, VVI, EEE, VVV. The other families re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from gaussmix.errors import ParameterError
 
 if TYPE_CHECKING:
     from gaussmix.families import Family
-    from gaussmix.priors import Prior, PseudoRows
+    from gaussmix.priors import Prior, PseudoRows, Supplement
 
 Array = NDArray[np.float64]
 
@@ -59,27 +58,19 @@ class Bounded:
         """Of the features."""
         return self.base.variances
 
-    def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
+    def supplement(self, family: Family, n_components: int, supplied: float = 1.0) -> Supplement:
         """As the base."""
-        return self.base.augmented(means, scatter, mass)
+        return self.base.supplement(family, n_components, supplied)
 
     def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """As the base, within the bound."""
         return self.base.log_density(means, whitening, log_root)
 
-    def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """``family.solve``, then the optimal cut."""
-        check_bounded(family.name)
-        unbounded, shape = self.base.solver(family), family.structure.name
-
-        def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
-            return self._cut(unbounded(scatter, mass, previous), mass, shape)
-
-        return solve
-
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
-        """The given covariances, cut."""
-        return self._cut(self.base.admitted(family, covariances, weights), weights, family.structure.name)
+        """The covariances, cut; ``weights`` (K,) are their masses, or in proportion to them."""
+        check_bounded(family.name)
+        with np.errstate(all="ignore"):
+            return self._cut(covariances, weights, family.structure.name)
 
     def thinned(self, share: float, at_least: float = 0.0) -> Bounded:
         """The base thinned; a bound has no weight."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix.errors import ParameterError
-from gaussmix.priors import PseudoRows
+from gaussmix.priors import PseudoRows, Supplement
 
 if TYPE_CHECKING:
     from gaussmix.families import Family
@@ -126,16 +125,15 @@ class Conjugate:
         """Of the features."""
         return self.pseudo_rows.variances
 
-    def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
-        """Means drawn to μ_P, scatter and mass with the prior's own, then the pseudo-rows."""
-        part, apart = self._part(len(mass)), means - self.mean
-        pull = self.shrinkage * mass / np.maximum(self.shrinkage + mass, 1e-300)
-        shrunk = means - (self.shrinkage / np.maximum(self.shrinkage + mass, 1e-300))[:, None] * apart
-        added = part * self.scale + _outer(pull, apart, scatter.ndim)
-        if len(scatter) < len(mass):
-            added = added.sum(axis=0, keepdims=True)
-        counted = mass + part * self.count + (self.shrinkage > 0)
-        return shrunk, *self.pseudo_rows.add_to(scatter + added, counted)
+    def supplement(self, family: Family, n_components: int, supplied: float = 1.0) -> Supplement:
+        """Means drawn to μ_P, scatter and mass with the prior's own and the pseudo-rows."""
+        pseudo, part = self.pseudo_rows.supplement(family, n_components, supplied), self._part(n_components)
+        return pseudo._replace(
+            count=part * self.count + (self.shrinkage > 0) + pseudo.count,
+            scatter=part * self.scale + (pseudo.scatter if self.scale.ndim == 1 else np.diag(pseudo.scatter)),
+            shrinkage=self.shrinkage,
+            centre=self.mean,
+        )
 
     def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """The two parts of the head, and the pseudo-rows' penalty; ln|Σ| = −2 ln|W| and Σ⁻¹ = WᵀW."""
@@ -151,10 +149,6 @@ class Conjugate:
             - 0.5 * (part * float(trace.sum()) + self.shrinkage * float(distance.sum()))
             + self.pseudo_rows.log_density(means, whitening, log_root)
         )
-
-    def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """As the pseudo-rows."""
-        return self.pseudo_rows.solver(family)
 
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
         """All are."""
@@ -177,13 +171,6 @@ class Conjugate:
     def _part(self, n_components: int) -> float:
         """The part of a covariance's prior that each of the components brings."""
         return 1.0 / n_components if self.common else 1.0
-
-
-def _outer(factors: Array, vectors: Array, ndim: int) -> Array:
-    """f_k v_k v_kᵀ (K, D, D), or its diagonal (K, D), of f (K,) and v (K, D)."""
-    weighted = factors[:, None] * vectors
-    product: Array = weighted * vectors if ndim == 2 else weighted[:, :, None] * vectors[:, None, :]
-    return product
 
 
 def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from gaussmix import _kernel
 from gaussmix.errors import ParameterError
 from gaussmix.reference import Evaluation, Prepared, Sums
 from gaussmix.statistics import Statistics
+
+if TYPE_CHECKING:
+    from gaussmix.families import Family
+    from gaussmix.priors import Supplement
 
 Array = NDArray[np.float64]
 
@@ -79,12 +83,47 @@ def evaluate(
     return found
 
 
-def centred(statistics: Statistics, equal_weights: bool = False) -> tuple[Array, float, Array, Array]:
-    """Weights, eq. (11) or equal ones, π_0, means, eq. (7), and scatter about them, see `Statistics.scatter`."""
+def maximised(
+    statistics: Statistics,
+    supplement: Supplement,
+    family: Family,
+    previous: Array,
+    equal_weights: bool = False,
+) -> tuple[Array, float, Array, Array, Prepared | None]:
+    """The M-step of a family, from its ``previous`` covariances: weights, π_0, means, covariances, prepared.
+
+    Not prepared where a covariance is not positive definite.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        The maximum does not exist.
+    """
     origin, mass, second = statistics.origin, statistics.mass, statistics.second
-    weights, means, about = np.empty(mass.shape), np.empty(origin.shape), np.empty(second.shape)
-    sums = (origin, mass, statistics.first, second, statistics.noise_mass)
-    return weights, _kernel.centre(*sums, bool(equal_weights), weights, means, about), means, about
+    weights, log_weights, means = np.empty(mass.shape), np.empty(mass.shape), np.empty(origin.shape)
+    covariances, whitening = np.empty(previous.shape), np.empty(second.shape)
+    found = _kernel.maximise(
+        origin,
+        mass,
+        statistics.first,
+        second,
+        statistics.noise_mass,
+        bool(equal_weights),
+        *supplement,
+        family.name[:2],
+        family.axes,
+        previous,
+        weights,
+        means,
+        covariances,
+        log_weights,
+        whitening,
+    )
+    if found is None:
+        raise np.linalg.LinAlgError("no covariances maximise the likelihood: one tends to be singular")
+    noise_weight, log_root = found
+    prepared = None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root)
+    return weights, noise_weight, means, covariances, prepared
 
 
 def coordinates(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaussmix.kernel import centred
+from gaussmix.kernel import maximised
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
 from gaussmix.statistics import Statistics
@@ -20,17 +20,25 @@ class Collapse:
 
 
 def m_step(
-    statistics: Statistics, previous: Mixture, prior: Prior, equal_weights: bool = False
+    statistics: Statistics,
+    previous: Mixture,
+    prior: Prior,
+    equal_weights: bool = False,
+    supplied: float = 1.0,
 ) -> Mixture | Collapse:
     """Eqs. (7), (8), (11): the parameters that maximise the lower bound (with its prior), in ``previous``'s family.
 
-    π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
+    π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N. Of pseudo-rows only the part that is
+    ``supplied`` counts as scatter.
     """
-    weights, noise_weight, means, scatter = centred(statistics, equal_weights)
+    family, mass = previous.family, statistics.mass
+    supplement = prior.supplement(family, len(mass), supplied)
     try:
-        with np.errstate(all="ignore"):
-            means, scatter, counted = prior.augmented(means, scatter, statistics.mass)
-            covariances = prior.solver(previous.family)(scatter, counted, previous.covariances)
-            return previous.with_parameters(weights, means, covariances, noise_weight)
+        found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
+        weights, noise_weight, means, covariances, prepared = found
+        admitted = prior.admitted(family, covariances, mass + supplement.count)
+        if admitted is not covariances:
+            prepared = None
+        return previous.with_parameters(weights, means, admitted, noise_weight, prepared)
     except np.linalg.LinAlgError:
         return Collapse("a covariance is singular")

@@ -150,9 +150,14 @@ class Mixture:
         return mixture
 
     def with_parameters(
-        self, weights: Array, means: Array, covariances: Array, noise_weight: float
+        self,
+        weights: Array,
+        means: Array,
+        covariances: Array,
+        noise_weight: float,
+        prepared: Prepared | None = None,
     ) -> Mixture:
-        """Other parameters, unchecked, of the same family, names and noise density; prepared for the pass.
+        """Other parameters, unchecked, of the same family, names and noise density; ``prepared`` for the pass.
 
         Raises
         ------
@@ -160,7 +165,8 @@ class Mixture:
             A covariance is not positive definite, or not finite.
         """
         made: Mixture = object.__new__(Mixture)
-        prepared = _prepared(weights, means, covariances, self.family)
+        if prepared is None:
+            prepared = _prepared(weights, means, covariances, self.family)
         own = {"weights": _frozen(weights), "means": _frozen(means), "covariances": _frozen(covariances)}
         kept = self._kept
         made.__dict__.update(kept, **own, noise_weight=noise_weight, prepared=prepared, _kept=kept)

@@ -18,10 +18,9 @@ data's scale, so a change of units changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,23 +42,45 @@ class Prior(Protocol):
     def variances(self) -> Array:
         """The variances of the features in the data, (D,); a floor where one has no spread."""
 
-    def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
-        """Means (K, D), scatter (in its moment shape) and mass (K,) with what the prior adds to eqs. (7), (8)."""
+    def supplement(self, family: Family, n_components: int, supplied: float = 1.0) -> Supplement:
+        """What the M-step of a family adds; ``supplied``: only a part of the scatter of pseudo-rows."""
 
     def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """ln p(θ) up to a constant, in nats, from μ_k (K, D), W_k in the family's moment shape and their Σ ln|W_k|."""
 
-    def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """``family.solve``, or what maximises the same over the covariances that the prior admits."""
-
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
-        """The covariances to start from in place of given ones: equal to them where these have positive density."""
+        """Covariances of positive density in place of others: the best beside ``weights``; the same if theirs is."""
 
     def thinned(self, share: float, at_least: float = 0.0) -> Prior:
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
 
     def about(self, centre: Array) -> Prior:
         """The same prior for rows from which ``centre`` (D,) was subtracted."""
+
+
+class Supplement(NamedTuple):
+    """What a prior adds to the sums of an M-step.
+
+    Attributes
+    ----------
+    count : float
+        Rows, to the mass of each covariance.
+    scatter : (D,) or (D, D)
+        To the scatter of each component; its diagonal, or all of it.
+    shrinkage, centre : float, (D,) or None
+        Rows that draw the means, and to where.
+    floors : (D,) or None
+        Variances of features without spread, 0 for the others.
+    floor_rows : float
+        How many rows of that variance each component has; 0: as many as its mass.
+    """
+
+    count: float
+    scatter: Array
+    shrinkage: float = 0.0
+    centre: Array | None = None
+    floors: Array | None = None
+    floor_rows: float = 0.0
 
 
 # Families whose covariances share a volume or a shape, but not both.
@@ -92,6 +113,7 @@ class PseudoRows:
     variances: Array
     constant: NDArray[np.bool_]
     rows: float = 1.0
+    _supplements: dict[bool, Supplement] = field(default_factory=dict, init=False, repr=False)
 
     def add_to(self, scatter: Array, mass: Array) -> tuple[Array, Array]:
         """S_k + νR and N_k + ν, ``scatter`` in its moment shape (a shared one gains K·ν·R).
@@ -154,30 +176,30 @@ class PseudoRows:
         """Itself."""
         return self
 
-    def augmented(self, means: Array, scatter: Array, mass: Array) -> tuple[Array, Array, Array]:
-        """The means as they are, and `add_to`."""
-        return means, *self.add_to(scatter, mass)
+    def supplement(self, family: Family, n_components: int, supplied: float = 1.0) -> Supplement:
+        """What `add_to` adds.
+
+        Where a family's volumes or shapes tie a feature without spread to the others, its variance cannot be R_jj
+        everywhere: there it has (N/K + ν)·R_jj of scatter in each component, whatever their masses, so that no M-step
+        undoes what the last has gained.
+        """
+        if supplied != 1.0:
+            whole = self.supplement(family, n_components)
+            return whole._replace(scatter=supplied * whole.scatter)
+        tied = family.name in TIED
+        if tied not in self._supplements:
+            none = self.count == 0 or not self._any_constant
+            self._supplements[tied] = Supplement(
+                self.count,
+                self._variances_added if none else np.where(self.constant, 0.0, self._variances_added),
+                floors=None if none else np.where(self.constant, self.variances, 0.0),
+                floor_rows=self.rows + self.count if tied else 0.0,
+            )
+        return self._supplements[tied]
 
     def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """The penalty; it does not depend on the means."""
         return self.penalty(whitening, log_root, len(means))
-
-    def solver(self, family: Family) -> Callable[[Array, Array, Array | None], Array]:
-        """Every covariance of the family is admitted.
-
-        Where its volumes or shapes tie a feature without spread to the others, its variance cannot be R_jj everywhere:
-        there it has (N/K + ν)·R_jj of scatter in each component, whatever their masses, so that no M-step undoes what
-        the last has gained.
-        """
-        if self.count == 0 or not self._any_constant or family.name not in TIED:
-            return family.solve
-
-        def solve(scatter: Array, mass: Array, previous: Array | None) -> Array:
-            floored = scatter.copy()
-            _diagonal(floored)[:, self.constant] = ((self.rows + self.count) * self.variances)[self.constant]
-            return family.solve(floored, mass, previous)
-
-        return solve
 
     def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
         """All are."""
