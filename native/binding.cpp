@@ -299,7 +299,7 @@ bool solve(const std::string& volume_and_shape, const std::string& axes, const I
 // of all ln|W|, which is NaN where a covariance has none. Nothing where the likelihood has no maximum.
 std::optional<std::tuple<double, double>> maximise_bound(
     const In& origin, const In& mass, const In& first, const In& second, double noise, bool equal_weights,
-    double count, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
+    double added_mass, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
     double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous, const Out& weights,
     const Out& means, const Out& covariances, const Out& log_weights, const Out& whitening) {
     const Moments from = moments(origin, mass, first, second);
@@ -311,7 +311,7 @@ std::optional<std::tuple<double, double>> maximise_bound(
             "weights, log_weights, means or whitening has another shape");
     require(covariances.size() == (axes == "mean" ? K : second.size()) && previous.size() == covariances.size(),
             "covariances or previous ones have another shape");
-    const Supplement supplement{count,
+    const Supplement supplement{added_mass,
                                 added.data(),
                                 added.size() > D,
                                 shrinkage,
@@ -431,7 +431,7 @@ NB_MODULE(_kernel, m) {
     m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("mu"), nb::arg("proposed").noconvert(),
           "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
     m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
-          nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("count"), nb::arg("added"), nb::arg("shrinkage"),
+          nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),
           nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
           nb::arg("axes"), nb::arg("previous"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("covariances").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("whitening").noconvert(),

@@ -16,7 +16,7 @@ namespace gaussmix {
 
 // What a prior adds, see gaussmix/priors.py. Without a centre the means are as they are; without floors every feature varies.
 struct Supplement {
-    double count;          // rows, to the mass of each covariance
+    double mass;           // rows, to the mass of each covariance
     const double* scatter; // (D) or, `full`, (D, D): to the scatter of each component
     bool full;
     double shrinkage;      // rows at the centre, for the means
@@ -30,7 +30,7 @@ inline void augment(const Moments& m, const Supplement& s, double* means, double
     for (std::int64_t k = 0; k < m.K; ++k) {
         const double n = m.mass[k], together = std::max(s.shrinkage + n, 1e-300), pull = s.shrinkage * n / together;
         double* const mean = means + k * m.D;
-        counted[k] = n + s.count;
+        counted[k] = n + s.mass;
         for (std::int64_t i = 0; i < m.D; ++i) {
             double* const row = about + m.row(k, i);
             const double apart = s.centre ? pull * (mean[i] - s.centre[i]) : 0;

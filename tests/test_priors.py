@@ -264,8 +264,8 @@ def test_pseudo_rows_are_a_prior():
     scatter, mass = np.ones((3, 2)), np.ones(3)
     added, counted = prior.add_to(scatter, mass)
     whole, half = (prior.supplement(families.get("VVI"), 3, supplied=part) for part in (1.0, 0.5))
-    assert np.array_equal(scatter + whole.scatter, added) and np.array_equal(mass + whole.count, counted)
-    assert np.array_equal(half.scatter, whole.scatter / 2) and half.count == whole.count
+    assert np.array_equal(scatter + whole.scatter, added) and np.array_equal(mass + whole.mass, counted)
+    assert np.array_equal(half.scatter, whole.scatter / 2) and half.mass == whole.mass
     assert whole.centre is None and whole.floors is None
     assert prior.admitted(families.get("VVI"), scatter, mass) is scatter
     assert prior.pseudo_rows is prior

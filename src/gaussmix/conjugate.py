@@ -129,7 +129,7 @@ class Conjugate:
         """Means drawn to μ_P, scatter and mass with the prior's own and the pseudo-rows."""
         pseudo, part = self.pseudo_rows.supplement(family, n_components, supplied), self._part(n_components)
         return pseudo._replace(
-            count=part * self.count + (self.shrinkage > 0) + pseudo.count,
+            mass=part * self.count + (self.shrinkage > 0) + pseudo.mass,
             scatter=part * self.scale + (pseudo.scatter if self.scale.ndim == 1 else np.diag(pseudo.scatter)),
             shrinkage=self.shrinkage,
             centre=self.mean,

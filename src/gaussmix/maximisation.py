@@ -36,7 +36,7 @@ def m_step(
     try:
         found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
         weights, noise_weight, means, covariances, prepared = found
-        admitted = prior.admitted(family, covariances, mass + supplement.count)
+        admitted = prior.admitted(family, covariances, mass + supplement.mass)
         if admitted is not covariances:
             prepared = None
         return previous.with_parameters(weights, means, admitted, noise_weight, prepared)

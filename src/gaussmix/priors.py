@@ -63,7 +63,7 @@ class Supplement(NamedTuple):
 
     Attributes
     ----------
-    count : float
+    mass : float
         Rows, to the mass of each covariance.
     scatter : (D,) or (D, D)
         To the scatter of each component; its diagonal, or all of it.
@@ -75,7 +75,7 @@ class Supplement(NamedTuple):
         How many rows of that variance each component has; 0: as many as its mass.
     """
 
-    count: float
+    mass: float
     scatter: Array
     shrinkage: float = 0.0
     centre: Array | None = None
