@@ -267,6 +267,24 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
     return whiten_all(chosen(), covariances.data(), size / (D * D), D, whitening.data());
 }
 
+// Sums of squares of W_k R^(1/2), W (slices, D) or (slices, D, D), R^(1/2) the diagonal (D,): one for each slice.
+double scaled_squares(const In& whitening, const In& deviations, const Out& squares) {
+    const std::size_t D = deviations.size(), slices = squares.size();
+    require(D > 0 && slices > 0 && whitening.size() % (slices * D) == 0, "deviations (D,), squares (slices,) and whitening disagree");
+    const std::size_t size = whitening.size() / slices;
+    double total = 0;
+    for (std::size_t k = 0; k < slices; ++k) {
+        double sum = 0;
+        for (std::size_t begin = k * size; begin < (k + 1) * size; begin += D)
+            for (std::size_t j = 0; j < D; ++j) {
+                const double scaled = whitening.data()[begin + j] * deviations.data()[j];
+                sum += scaled * scaled;
+            }
+        squares.data()[k] = sum, total += sum;
+    }
+    return total;
+}
+
 void check_family(const std::string& volume_and_shape, const std::string& axes, bool diagonal, bool one) {
     const bool mean = axes == "mean", turned = axes == "common" || axes == "own";
     require(mean || turned || axes == "given", "axes must be mean, given, common or own");
@@ -439,6 +457,8 @@ NB_MODULE(_kernel, m) {
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
+    m.def("scaled_squares", &scaled_squares, nb::arg("whitening"), nb::arg("deviations"), nb::arg("squares").noconvert(),
+          "Fills the sums of squares of each whitening in units of the features' deviations; returns their total.");
     m.def("solve", &solve, nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("scatter"), nb::arg("mass"),
           nb::arg("previous").none(), nb::arg("covariances").noconvert(),
           "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");

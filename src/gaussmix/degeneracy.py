@@ -46,7 +46,8 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
         covariances = _spread_out(mixture, spread)
         shares = np.maximum(mass, 1e-300)
         pooled = np.tensordot(shares / shares.sum(), covariances, axes=1)
-        degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
+        if not _hardly_flat(mixture.whitening, pooled):
+            degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
     return tuple(int(k) for k in np.flatnonzero(degenerate))
 
 
@@ -59,14 +60,12 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
 def _hardly_supplied(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
     """Whether pseudo-rows are so small a part of every smallest eigenvalue that no family need be asked.
 
-    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and |W_k|² is at least one over the
-    smallest of Σ_k.
+    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and the trace of the inverse is at least
+    one over the smallest of Σ_k.
     """
     if pseudo_rows.constant.any():
         return False
-    scaled = mixture.whitening * np.sqrt(pseudo_rows.variances)
-    squares = np.square(scaled).reshape(len(scaled), -1).sum(axis=1)
-    parts = pseudo_rows.count / (mass + pseudo_rows.count + 1e-300) * squares
+    parts = pseudo_rows.count / (mass + pseudo_rows.count + 1e-300) * pseudo_rows.traces(mixture.whitening)
     return bool(parts.max() < (HARDLY if mixture.family.name in ALONE else HARDLY_SHARED))
 
 
@@ -114,6 +113,15 @@ def _standardised(mixture: Mixture, prior: Prior, spread: NDArray[np.bool_]) -> 
         relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale
     clipped: Array = np.clip(relative, -LARGEST, LARGEST)
     return clipped
+
+
+def _hardly_flat(whitening: Array, pooled: Array) -> bool:
+    """Whether all tr(Σ_k⁻¹ P), which is at least one over the smallest eigenvalue of Σ_k relative to P, are small enough."""
+    if whitening.shape[-1] != len(pooled):  # features without spread
+        return False
+    with np.errstate(all="ignore"):
+        parts = (whitening * pooled if pooled.ndim == 1 else whitening @ pooled) * whitening
+        return bool(parts.reshape(len(parts), -1).sum(axis=1).max() < 1 / RELATIVE)
 
 
 def _relative_smallest(covariances: Array, pooled: Array) -> Array:

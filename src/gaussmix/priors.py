@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix import _kernel
+
 if TYPE_CHECKING:
     from gaussmix.families import Family
 
@@ -161,13 +163,19 @@ class PseudoRows:
         """
         if self.count == 0:
             return 0.0
-        scaled = whitening * self._deviations
-        shared = n_components / len(whitening)
-        penalty = shared * self.count * (log_root - 0.5 * float(np.vdot(scaled, scaled)))
+        shared, squares = n_components / len(whitening), np.empty(len(whitening))
+        trace = _kernel.scaled_squares(whitening, self._deviations, squares)
+        penalty = shared * self.count * (log_root - 0.5 * trace)
         if self._any_constant:
-            floored = scaled[..., self.constant]
-            penalty -= 0.5 * shared * self.rows * float(np.vdot(floored, floored))
+            floored = _kernel.scaled_squares(whitening, self._deviations * self.constant, squares)
+            penalty -= 0.5 * shared * self.rows * floored
         return penalty
+
+    def traces(self, whitening: Array) -> Array:
+        """tr(Σ_k⁻¹ R) of each whitening, in its moment shape."""
+        squares = np.empty(len(whitening))
+        _kernel.scaled_squares(whitening, self._deviations, squares)
+        return squares
 
     # ---- as a prior -------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from gaussmix.degeneracy import degenerate_components
 from gaussmix.em import Plan, Run, State
 from gaussmix.maximisation import m_step
 from gaussmix.mixture import Mixture
+from gaussmix.priors import Prior
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics
 
@@ -125,6 +127,11 @@ class Trials:
         weights = np.ones(len(rows)) if weights is None else weights
         return self.on(rows.astype(self.sample.rows.dtype), weights * (self.sample.weight / weights.sum()))
 
+    @cached_property
+    def _steady(self) -> Prior:
+        """The prior with so much of a pseudo-row at least that parts of few rows have an M-step."""
+        return self.plan.prior.thinned(1.0, at_least=1e-3)
+
     def shaped(self, n_components: int, family: str | None = None) -> Mixture:
         """A blank mixture of so many components, of the family fitted unless another is named."""
         key = n_components, self.blank.family.name if family is None else family
@@ -163,5 +170,5 @@ class Trials:
             rows=self.sample.n_rows,
             log_likelihood=math.nan,
         )
-        made = m_step(statistics, blank, self.plan.prior.thinned(1.0, at_least=1e-3), self.plan.equal_weights)
+        made = m_step(statistics, blank, self._steady, self.plan.equal_weights)
         return made if isinstance(made, Mixture) else None
