@@ -221,10 +221,12 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
 }
 
 // Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
-// second about the means of a mixture, and behind them what compares them, in its masses and whitening.
-void coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
+// second about the means of a mixture, and behind them what compares them, in its masses and whitening. Returns how far
+// the last two are apart, squared.
+double coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
     const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
     double* packed = vectors.data();
+    std::size_t compared = 0;
     std::vector<double> inverse;
     for (const nb::handle each : several) {
         const auto [origin, mass, first, second, noise_mass] =
@@ -235,6 +237,7 @@ void coordinates(const nb::list& several, const In& means, const In& masses, con
                     vectors.size() == several.size() * (size + length + from.slices),
                 "means, masses, whitening or the vectors have another shape");
         double* const white = packed + size;
+        compared = std::size_t(size);
         if (inverse.empty()) inverse = precisions(from, whitening.data());
         packed[0] = noise_mass;
         white[0] = noise_mass / root;
@@ -242,6 +245,13 @@ void coordinates(const nb::list& several, const In& means, const In& masses, con
         whiten(from, packed + 1, masses.data(), whitening.data(), inverse, white + 1);
         packed = white + length + from.slices;
     }
+    const std::size_t rows = several.size(), width = rows ? vectors.size() / rows : 0;
+    double squared = 0;
+    for (std::size_t i = compared; i < width && rows > 1; ++i) {
+        const double apart = vectors.data()[(rows - 1) * width + i] - vectors.data()[(rows - 2) * width + i];
+        squared += apart * apart;
+    }
+    return squared;
 }
 
 // Fills `proposed` with statistics to go on with, from `coordinates` of u and g of some passes; false if there are none.
@@ -381,8 +391,9 @@ std::int64_t seeds_of_points(const In& points, const In& weights, const In& chan
             "points (D, n), weights (n,), chances (n_seeds - 1, trials) or seeds (n_seeds,) disagree");
     const std::int64_t n = std::int64_t(points.shape(1));
     require(0 <= seeds.data()[0] && seeds.data()[0] < n, "the first seed must be one of the points");
+    const Level& level = chosen();
     nb::gil_scoped_release release;
-    return draw_seeds(points.data(), weights.data(), n, std::int64_t(points.shape(0)), chances.data(),
+    return draw_seeds(level, points.data(), weights.data(), n, std::int64_t(points.shape(0)), chances.data(),
                       std::int64_t(chances.shape(1)), std::int64_t(seeds.size()), seeds.data());
 }
 
@@ -445,7 +456,8 @@ NB_MODULE(_kernel, m) {
           "Fills those of log_density, label and responsibilities that are not empty.");
     m.def("coordinates", &coordinates, nb::arg("several"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"),
           nb::arg("vectors").noconvert(),
-          "Fills vectors with statistics about the means of a mixture, and with what compares them.");
+          "Fills vectors with statistics about the means of a mixture, and with what compares them; returns how far the last "
+          "two are apart, squared.");
     m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("mu"), nb::arg("proposed").noconvert(),
           "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
     m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),

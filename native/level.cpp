@@ -26,6 +26,7 @@ const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
     },
     whiten,
     orthogonalise,
+    squared_distances,
     [](const Components& c, bool single) { return single ? pruned_bytes<float>(c) : pruned_bytes<double>(c); },
     [](const Rows& rows, const Components& c, const Homes& homes, bool single, std::int64_t begin, std::int64_t end,
        void* workspace, const Watch& watch) {

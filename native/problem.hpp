@@ -96,6 +96,10 @@ struct Level {
     // Turns each pair of columns (count, D) until they are orthogonal, once around; whether any was turned. Fills their
     // squares (count,).
     bool (*orthogonalise)(double* columns, double* squares, std::int64_t count, std::int64_t D);
+    // Fills out (n) with squared distances of points (D, n) from one of them, at most the limit (n); returns their sum
+    // times the weights (n).
+    double (*squared_distances)(const double* points, const double* weights, std::int64_t n, std::int64_t D, std::int64_t from,
+                                const double* limit, double* out);
     // A pruned pass over rows order[begin, end): finds their homes; and, once they are ordered by home, adds to `sums`
     // if not null. Both return the work, in densities of a vector of rows.
     std::size_t (*pruned_bytes)(const Components&, bool single);

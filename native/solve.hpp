@@ -1,4 +1,4 @@
-// The dense algebra of an M-step, included once per instruction set; everything has internal linkage.
+// The dense algebra of M-steps and starts, included once per instruction set; everything has internal linkage.
 //
 // Whitening, W = L^-1 of a covariance L L^T: row i of L^T and of W follow from the rows before by the same factors L_ik:
 //
@@ -89,6 +89,32 @@ inline bool orthogonalise(double* columns, double* squares, std::int64_t count, 
             turned = true;
         }
     return turned;
+}
+
+template <int count>
+inline double some_distances(const double* points, const double* weights, std::int64_t n, std::int64_t D, std::int64_t from,
+                             const double* limit, double* out, std::int64_t begin) {
+    double squared[count] = {};
+    for (std::int64_t j = 0; j < D; ++j) {
+        const double *const x = points + j * n + begin, centre = points[j * n + from];
+        for (int i = 0; i < count; ++i) squared[i] += (x[i] - centre) * (x[i] - centre);
+    }
+    for (int i = 0; i < count; ++i) squared[i] = squared[i] < limit[begin + i] ? squared[i] : limit[begin + i];
+    for (int i = 0; i < count; ++i) out[begin + i] = squared[i], squared[i] *= weights[begin + i];
+    for (int half = count / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) squared[i] += squared[i + half];
+    return squared[0];
+}
+
+// See problem.hpp.
+inline double squared_distances(const double* points, const double* weights, std::int64_t n, std::int64_t D, std::int64_t from,
+                                const double* limit, double* out) {
+    constexpr int block = 32;
+    double sum = 0;
+    std::int64_t i = 0;
+    for (; i + block <= n; i += block) sum += some_distances<block>(points, weights, n, D, from, limit, out, i);
+    for (; i < n; ++i) sum += some_distances<1>(points, weights, n, D, from, limit, out, i);
+    return sum;
 }
 
 }  // namespace

@@ -14,27 +14,11 @@ namespace gaussmix {
 // `trials` candidates which leaves the smallest sum of weight times squared distance; a candidate is drawn with
 // probability proportional to that product, by its `chances` (n_seeds - 1, trials) in [0, 1). Returns how many seeds there
 // are when every point is one of them, or n_seeds.
-inline std::int64_t draw_seeds(const double* points, const double* weights, std::int64_t n, std::int64_t D,
-                               const double* chances, std::int64_t trials, std::int64_t n_seeds, std::int64_t* seeds) {
+inline std::int64_t draw_seeds(const Level& level, const double* points, const double* weights, std::int64_t n,
+                               std::int64_t D, const double* chances, std::int64_t trials, std::int64_t n_seeds, std::int64_t* seeds) {
     std::vector<double> nearest(n), cumulative(n), candidate(n), best(n);
-    // Points [begin, begin + count): squared distances, at most the limit, and what they add to the sum.
-    const auto some = [&]<int count>(std::int64_t begin, std::int64_t seed, const double* limit, double* out) {
-        double squared[count] = {}, sum = 0;
-        for (std::int64_t j = 0; j < D; ++j) {
-            const double* const x = points + j * n + begin;
-            const double centre = points[j * n + seed];
-            for (int i = 0; i < count; ++i) squared[i] += (x[i] - centre) * (x[i] - centre);
-        }
-        for (int i = 0; i < count; ++i) out[begin + i] = squared[i] = std::min(squared[i], limit[begin + i]);
-        for (int i = 0; i < count; ++i) sum += weights[begin + i] * squared[i];
-        return sum;
-    };
     const auto distances = [&](std::int64_t seed, const std::vector<double>& limit, std::vector<double>& out) {
-        double sum = 0;
-        std::int64_t i = 0;
-        for (; i + 16 <= n; i += 16) sum += some.template operator()<16>(i, seed, limit.data(), out.data());
-        for (; i < n; ++i) sum += some.template operator()<1>(i, seed, limit.data(), out.data());
-        return sum;
+        return level.squared_distances(points, weights, n, D, seed, limit.data(), out.data());
     };
     std::fill(nearest.begin(), nearest.end(), std::numeric_limits<double>::infinity());
     distances(seeds[0], nearest, nearest);

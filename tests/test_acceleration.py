@@ -33,7 +33,8 @@ def test_coordinates(rng, name):
     """The packed sums about the means; behind them what has the identity as its complete-data information."""
     ((used, _), (_, folded)), mixture = passes_of(rng, name, 2)
     mass, roots = folded.mass, mixture.whitening
-    vectors, size = kernel.coordinates([used, folded], mixture.means, roots, mass)
+    vectors, size, squared = kernel.coordinates([used, folded], mixture.means, roots, mass)
+    assert squared == pytest.approx(np.sum((vectors[1, size:] - vectors[0, size:]) ** 2))
     for each, vector in zip((used, folded), vectors, strict=True):
         moved = each.recentred(mixture.means)
         packed = np.concatenate([[each.noise_mass], moved.mass, moved.first.ravel(), moved.second.ravel()])
@@ -59,7 +60,7 @@ def test_coordinates_see_the_information(rng):
     mixture = Mixture(weights=[1.0], means=[[1.0, 2, 3]], covariances=[covariance], covariance_type="VVV")
     rows = mixture.means + rng.normal(size=(20_000, 3)) @ np.linalg.cholesky(covariance).T
     several = [mixture.fold(row[None]) for row in rows]
-    vectors, size = kernel.coordinates(several, mixture.means, mixture.whitening, np.ones(1))
+    vectors, size, _ = kernel.coordinates(several, mixture.means, mixture.whitening, np.ones(1))
     np.testing.assert_allclose(np.cov(vectors[:, size + 2 :].T), np.eye(4), atol=0.1)
 
 
@@ -99,10 +100,10 @@ def test_the_implicit_step_solves_its_equation(rng, mu):
 
 def test_strides_are_short_where_the_path_is_fast_and_bounded_where_it_rests():
     for part in (0.1, 0.5, 0.9):  # of a stride is EM's own step, and (1 + τ) of it are the whole
-        tau = 1 / damping(np.array([part * STRIDE * 10, 0.0]), 100.0, STRIDE)
+        tau = 1 / damping(part * STRIDE, STRIDE)
         assert (1 + tau) * part == pytest.approx(1)
-    assert damping(np.array([0.0, 10.1 * STRIDE]), 100.0, STRIDE) == math.inf
-    assert damping(np.zeros(2), 100.0, STRIDE) == 1 / REACH
+    assert damping(1.01 * STRIDE, STRIDE) == math.inf
+    assert damping(0.0, STRIDE) == 1 / REACH
 
 
 def test_steps_along_which_the_objective_does_not_curve_down_are_left_out(rng):
@@ -133,7 +134,7 @@ def test_no_step_without_curvature(rng, name):
 def test_short_strides_are_plain_em(rng, monkeypatch, name):
     passes, mixture = passes_of(rng, name)
     assert extrapolated(passes, mixture, 1e-12) is None
-    monkeypatch.setattr(acceleration, "damping", lambda f, weight, stride: 1e12)
+    monkeypatch.setattr(acceleration, "damping", lambda length, stride: 1e12)
     found, (_, expected) = extrapolated(passes, mixture, STRIDE), passes[-1]
     for field in ("origin", "mass", "first", "second", "noise_mass"):
         ours, theirs = getattr(found, field), getattr(expected, field)

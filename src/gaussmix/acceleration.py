@@ -57,15 +57,14 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Sta
     """
     folded = passes[-1][1]
     several = [statistics for each in passes for statistics in each]
-    vectors, size = coordinates(several, mixture.means, mixture.whitening, folded.mass)
-    mu = damping(vectors[-1, size:] - vectors[-2, size:], folded.weight, stride)
+    vectors, size, squared = coordinates(several, mixture.means, mixture.whitening, folded.mass)
+    mu = damping(math.sqrt(squared / folded.weight), stride)
     vector = None if mu == math.inf else proposed(vectors, size, len(folded.mass), mu)
     return None if vector is None else _unpacked(vector, folded)
 
 
-def damping(f: Array, weight: float, stride: float) -> float:
-    """μ = 1/τ where f is this, of so much weight; inf where EM's own step is a stride already."""
-    length = math.sqrt(float(f @ f) / weight)
+def damping(length: float, stride: float) -> float:
+    """μ = 1/τ where f has this length, per square root of a row; inf where EM's own step is a stride already."""
     return max(length / (stride - length), 1 / REACH) if length < stride else math.inf
 
 

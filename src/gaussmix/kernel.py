@@ -128,8 +128,8 @@ def maximised(
 
 def coordinates(
     several: Sequence[Statistics], means: Array, whitening: Array, masses: Array
-) -> tuple[Array, int]:
-    """Statistics as vectors, one a row, and how many entries of a row are theirs.
+) -> tuple[Array, int, float]:
+    """Statistics as vectors, one a row, how many entries of a row are theirs, and how far the last two are apart, squared.
 
     These are noise mass, mass, first and second about ``means``. Behind them is what compares them: noise mass / √N,
     mass / √N_k, W_k first / √N_k and sizes (tr(W_kᵀ W_k second) − D mass) / √(2 D N_k), one for each covariance matrix.
@@ -138,8 +138,8 @@ def coordinates(
     length = 1 + masses.size + means.size
     vectors = np.empty((len(several), 2 * length + whitening.size + len(whitening)))
     sums = [(s.origin, s.mass, s.first, s.second, s.noise_mass) for s in several]
-    _kernel.coordinates(sums, means, masses, whitening, vectors)
-    return vectors, length + whitening.size
+    squared = _kernel.coordinates(sums, means, masses, whitening, vectors)
+    return vectors, length + whitening.size, squared
 
 
 def proposed(vectors: Array, size: int, n_components: int, mu: float) -> Array | None:

@@ -50,7 +50,7 @@ LARGEST = 48
 # M-steps of a start; of one with a shared covariance, in each of so many metrics; of two starts together; after a part
 # of the components was merged; and of K components in the end.
 SETTLE = 12
-SHARED_SETTLE, METRICS = 15, 6
+SHARED_SETTLE, METRICS = 15, 4
 JOINT_SETTLE = 10
 BETWEEN, PART = 4, 0.3
 CLIMB = 25
@@ -58,7 +58,7 @@ CLIMB = 25
 SAME = 1e-4
 # Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
 EXCHANGES = 12
-ATTEMPTS = 4
+ATTEMPTS = 6
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
