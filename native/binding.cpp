@@ -360,9 +360,8 @@ bool common_axes(const In& covariances, const In& mass, const Out& axes, const O
     const std::size_t K = covariances.shape(0), D = covariances.shape(1);
     require(mass.size() == K && axes.size() == D * D && variances.size() == K * D,
             "mass (K,), axes (D, D) or variances (K, D) has another shape");
-    const Level& level = chosen();
     nb::gil_scoped_release release;
-    return CommonOrientation(level, covariances.data(), mass.data(), std::int64_t(K), std::int64_t(D))
+    return CommonOrientation(covariances.data(), mass.data(), std::int64_t(K), std::int64_t(D))
         .solve(nullptr, axes.data(), variances.data());
 }
 

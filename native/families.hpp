@@ -147,7 +147,7 @@ inline bool solve_family(const Level& level, const std::string& volume_and_shape
         for (std::int64_t k = 0; k < K; ++k)
             if (!own_axes(level, s.values + k * D * D, D, turned.data() + k * D * D, along.data() + k * D)) return false;
     } else {
-        CommonOrientation common(level, s.values, volume_and_shape == "VV" ? s.mass : nullptr, K, D);
+        CommonOrientation common(s.values, volume_and_shape == "VV" ? s.mass : nullptr, K, D);
         if (!common.solve(s.previous, turned.data(), along.data())) return false;
     }
     for (std::int64_t i = 0; i < K * D && s.previous; ++i) traces[i] = s.previous[i / D * D * D + i % D * (D + 1)];

@@ -60,11 +60,40 @@ inline bool extends(const double* root, const double* axis, double variance, std
     return variance > 0x1p-52 * reach * reach;
 }
 
+// The eigenvectors (D, D), in columns, of a symmetric matrix (D, D), which is overwritten: Jacobi's method on both sides.
+// Small entries are as exact as large ones, which those of own_axes are not: R times an axis does not cancel.
+inline void eigenvectors(std::vector<double>& matrix, std::int64_t D, std::vector<double>& vectors) {
+    vectors.assign(D * D, 0.0);
+    for (std::int64_t i = 0; i < D; ++i) vectors[i * D + i] = 1;
+    auto turn = [D](std::vector<double>& of, std::int64_t p, std::int64_t q, double cosine, double sine, std::int64_t along,
+                    std::int64_t across) {
+        for (std::int64_t i = 0; i < D; ++i) {
+            double &first = of[i * along + p * across], &second = of[i * along + q * across];
+            const double u = first, v = second;
+            first = cosine * u + sine * v, second = cosine * v - sine * u;
+        }
+    };
+    bool turned = true;
+    for (int sweep = 0; sweep < 30 && turned; ++sweep) {
+        turned = false;
+        for (std::int64_t q = 1; q < D; ++q)
+            for (std::int64_t p = 0; p < q; ++p) {
+                const double a = matrix[p * D + p], b = matrix[q * D + q], g = matrix[p * D + q];
+                if (!(std::abs(g) > 1e-15 * std::sqrt(std::abs(a) * std::abs(b)))) continue;
+                const double angle = 0.5 * std::atan2(a < b ? -2 * g : 2 * g, std::abs(a - b));
+                const double cosine = std::cos(angle), sine = std::sin(angle);
+                turn(matrix, p, q, cosine, sine, D, 1), turn(matrix, p, q, cosine, sine, 1, D);
+                turn(vectors, p, q, cosine, sine, D, 1);
+                turned = true;
+            }
+    }
+}
+
 class CommonOrientation {
 public:
     // scatter (K, D, D) and, for VVE, the masses (K,); null for EVE.
-    CommonOrientation(const Level& level, const double* scatter, const double* mass, std::int64_t K, std::int64_t D)
-        : level(level), K(K), D(D), mass(mass), scatter(scatter), roots(K * D * D), y(D * (K + 1) * D), tau(D * K), c(K), a(K), b(K),
+    CommonOrientation(const double* scatter, const double* mass, std::int64_t K, std::int64_t D)
+        : K(K), D(D), mass(mass), scatter(scatter), roots(K * D * D), y(D * (K + 1) * D), tau(D * K), c(K), a(K), b(K),
           g(K) {}
 
     // Descends from the axes of the whole scatter and those of `previous` covariances (K, D, D), or, when that is null,
@@ -91,14 +120,13 @@ public:
     }
 
 private:
-    static constexpr double stationary = 1e-11;   // slope in units in which every component is a correlation
+    static constexpr double stationary = 1e-9;    // slope in units in which every component is a correlation
     static constexpr double near = 0.3;           // slope below which Newton's step is worth its cost
     static constexpr double reach = 0.5;          // a step's largest angle
     // Steps at most, and where the next M-step goes on from here: only where components are all but flat, and the valley
     // between them narrow and winding, are these not enough.
     static constexpr int most = 300, some = 25;
 
-    const Level& level;
     const std::int64_t K, D;
     const double *const mass, *const scatter;
     std::vector<double> roots, y, tau;  // R_k; columns (D, K + 1, D) of every Y_k, then of D itself; (D, K)
@@ -135,10 +163,10 @@ private:
         y.swap(lowest);
     }
 
-    // Columns turned to the axes of a scatter matrix.
+    // Columns turned to the axes of a symmetric matrix.
     void begin(std::vector<double>& matrix) {
-        std::vector<double> vectors(D * D), values(D);
-        own_axes(level, matrix.data(), D, vectors.data(), values.data());
+        std::vector<double> vectors;
+        eigenvectors(matrix, D, vectors);
         for (std::int64_t j = 0; j < D; ++j) {
             double* const axis = column(j, K);
             for (std::int64_t i = 0; i < D; ++i) axis[i] = vectors[i * D + j];

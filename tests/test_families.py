@@ -127,6 +127,20 @@ def test_stationary(name, K, D):
         assert abs(slope) <= 1e-8 * mass.sum() * max(size, 1e-300)
 
 
+@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE", "EVV", "VEE", "VVV"])
+@pytest.mark.parametrize("D", [2, 6, 20])
+def test_features_of_scales_far_apart(name, D):
+    """One component has the covariance of its rows in every family, to rounding in each feature's own unit."""
+    rows = np.random.default_rng(1).normal(size=(4 * D, D)) @ random_scatter(3, 1, D)[0][0]
+    rows *= 10.0 ** np.linspace(-8, 8, D) / np.sqrt((rows**2).sum(axis=0))
+    scatter = (rows.T @ rows)[None]
+    root = np.sqrt(np.diagonal(scatter[0]))
+    covariance = get(name).solve(scatter, np.array([4.0 * D]), None)
+    np.testing.assert_allclose(
+        4 * D * covariance / root[:, None] / root, scatter / root[:, None] / root, atol=1e-11
+    )
+
+
 def alternated(scatter, mass):
     """The oracle of VEE, and with diagonal scatter of VEI: Celeux & Govaert's two steps in turn, 3000 times."""
     K, D = scatter.shape[:2]
@@ -196,7 +210,8 @@ def test_orientation_against_the_oracle(name, K, D):
 def test_stationary_on_the_orthogonal_group(name, K, D, warm):
     """The gradient along D exp X, X skew, vanishes beside what cancels in it, however many features.
 
-    With B_k = Dᵀ S_k D and the variances v_k along D it is Σₖ (v_kp⁻¹ − v_kq⁻¹) B_kpq.
+    With B_k = Dᵀ S_k D and the variances v_k along D it is Σₖ (v_kp⁻¹ − v_kq⁻¹) B_kpq; were axes p and q of a component
+    correlated by one, its part of it were Nₖ (v_kp / v_kq)^½ − Nₖ (v_kq / v_kp)^½.
     """
     scatter, mass = random_scatter(14, K, D)
     previous = get(name).solve(random_scatter(15, K, D)[0], mass, None) if warm else None
@@ -209,7 +224,9 @@ def test_stationary_on_the_orthogonal_group(name, K, D, warm):
     )
     pulls = (precision[:, :, None] - precision[:, None, :]) * turned
     assert np.abs(pulls.sum(axis=0)).max() <= 1e-6 * np.abs(pulls).sum(axis=0).max()
-    assert np.linalg.norm(pulls.sum(axis=0)) <= 1e-8 * np.linalg.norm(np.abs(pulls).sum(axis=0))
+    ratios = np.sqrt(precision[:, None, :] / precision[:, :, None])
+    largest = np.einsum("k,kpq->pq", mass, np.abs(ratios - 1 / ratios))
+    assert np.abs(pulls.sum(axis=0)[np.triu_indices(D, 1)] / largest[np.triu_indices(D, 1)]).max() <= 1e-8
 
 
 @pytest.mark.parametrize("name", NAMES)
