@@ -60,8 +60,8 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
 def _hardly_supplied(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
     """Whether pseudo-rows are so small a part of every smallest eigenvalue that no family need be asked.
 
-    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and the trace of the inverse is at least
-    one over the smallest of Σ_k.
+    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and the inverse's trace is at least one
+    over the smallest of Σ_k.
     """
     if pseudo_rows.constant.any():
         return False
@@ -116,7 +116,7 @@ def _standardised(mixture: Mixture, prior: Prior, spread: NDArray[np.bool_]) -> 
 
 
 def _hardly_flat(whitening: Array, pooled: Array) -> bool:
-    """Whether all tr(Σ_k⁻¹ P), which is at least one over the smallest eigenvalue of Σ_k relative to P, are small enough."""
+    """Whether all tr(Σ_k⁻¹ P), at least one over the smallest eigenvalue of Σ_k relative to P, are small enough."""
     if whitening.shape[-1] != len(pooled):  # features without spread
         return False
     with np.errstate(all="ignore"):

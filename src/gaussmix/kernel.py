@@ -129,7 +129,7 @@ def maximised(
 def coordinates(
     several: Sequence[Statistics], means: Array, whitening: Array, masses: Array
 ) -> tuple[Array, int, float]:
-    """Statistics as vectors, one a row, how many entries of a row are theirs, and how far the last two are apart, squared.
+    """Statistics as vectors, one a row, how many entries are theirs, and how far the last two are apart, squared.
 
     These are noise mass, mass, first and second about ``means``. Behind them is what compares them: noise mass / √N,
     mass / √N_k, W_k first / √N_k and sizes (tr(W_kᵀ W_k second) − D mass) / √(2 D N_k), one for each covariance matrix.
