@@ -212,7 +212,7 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
     const std::size_t K = mass.size(), D = K ? origin.size() / K : 0;
     require(D > 0 && origin.size() == K * D && first.size() == K * D, "mass must be (K,), origin and first (K, D)");
     const bool diagonal = second.ndim() == 2;
-    require(diagonal ? second.size() == K * D
+    require(diagonal ? second.shape(0) == K && second.size() == K * D
                      : second.ndim() == 3 && (second.shape(0) == K || second.shape(0) == 1) &&
                            second.size() == second.shape(0) * D * D,
             "second moments must be (K, D), (1, D, D) or (K, D, D)");
@@ -267,7 +267,7 @@ bool propose(const In& vectors, std::int64_t K, double mu, const Out& proposed) 
 // Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
 // all ln|W|, or NaN when a covariance is not positive definite or not finite.
 double prepare(const In& weights, const In& covariances, const Out& log_weights, const Out& whitening) {
-    require(weights.size() == log_weights.size() && covariances.size() == whitening.size(),
+    require(weights.size() == log_weights.size() && covariances.size() == whitening.size() && whitening.size() > 0,
             "log_weights and whitening must have the shapes of the weights and covariances");
     const bool diagonal = whitening.ndim() == 2;
     require(diagonal || (whitening.ndim() == 3 && whitening.shape(1) == whitening.shape(2)),

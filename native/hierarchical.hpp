@@ -95,7 +95,8 @@ private:
                     work[k * D + l] = one[k * D + l] + other[k * D + l] + between * (to[k] - from[k]) * (to[l] - from[l]);
             log_det = log_determinant(work.data(), diagonal.data(), D);
         }
-        return cost_of(both, trace[i] + trace[j] + between * apart, log_det) - cost[i] - cost[j];
+        const double rise = cost_of(both, trace[i] + trace[j] + between * apart, log_det) - cost[i] - cost[j];
+        return std::isfinite(rise) ? rise : std::numeric_limits<double>::max();  // no cluster is its own nearest
     }
 
     void join(std::int64_t a, std::int64_t b) {

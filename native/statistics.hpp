@@ -19,7 +19,7 @@ struct Moments {
     std::int64_t row(std::int64_t k, std::int64_t i) const { return diagonal ? k * D : ((slices < K ? 0 : k) * D + i) * D; }
 };
 
-// Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them; a diagonal never below zero.
+// Means mu = o + d / n, eq. (7), and scatter S - n (d / n)(d / n)^T about them; no variance below zero.
 inline void scatter(const Moments& m, double* means, double* about) {
     std::copy(m.second, m.second + m.size(), about);
     for (std::int64_t k = 0; k < m.K; ++k) {
@@ -29,7 +29,10 @@ inline void scatter(const Moments& m, double* means, double* about) {
         for (std::int64_t i = 0; i < m.D; ++i) {
             double* const row = about + m.row(k, i);
             if (m.diagonal) row[i] = std::max(row[i] - n * (step[i] * step[i]), 0.0);
-            else for (std::int64_t j = 0; j < m.D; ++j) row[j] -= n * (step[i] * step[j]);
+            else {
+                for (std::int64_t j = 0; j < m.D; ++j) row[j] -= n * (step[i] * step[j]);
+                if (m.slices == m.K || k + 1 == m.K) row[i] = std::max(row[i], 0.0);
+            }
         }
         for (std::int64_t i = 0; i < m.D; ++i) step[i] += m.origin[k * m.D + i];
     }

@@ -146,6 +146,8 @@ def test_attributes_are_read_only(rows: np.ndarray) -> None:
             model.means_ = np.zeros((2, 3))
         with pytest.raises(ValueError, match="read-only"):
             model.means_[0] = 0
+        with pytest.raises(ValueError, match="read-only"):
+            model.mixture_.whitening[0] = 0
 
 
 def test_unfitted() -> None:

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaussmix import Mixture, fit, reference
+from gaussmix import Mixture, fit, kernel, reference
 from gaussmix.families import NAMES, get
 from gaussmix.families.decomposition import decompose
+from gaussmix.priors import Supplement
+from gaussmix.statistics import Statistics
 
 REFERENCE = json.loads(gzip.decompress((Path(__file__).parent / "data" / "mstep.json.gz").read_bytes()))
 EQUIVARIANT = ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")  # per feature
@@ -139,6 +141,20 @@ def test_features_of_scales_far_apart(name, D):
     np.testing.assert_allclose(
         4 * D * covariance / root[:, None] / root, scatter / root[:, None] / root, atol=1e-11
     )
+
+
+@pytest.mark.parametrize("name", ["EEV", "VEV", "EVE", "VVE"])
+def test_a_feature_that_is_constant_in_one_component(name):
+    """Its variance there is zero, whatever the sign of its rounding."""
+    first = np.array([[0.3, 0.0, 0.4], [0.2, 0.0, 0.1]])
+    second = np.array([np.diag([1.0, 0.0, 2.0]), np.diag([1.0, 1.5, 2.0])])
+    first[0, 1], second[0, 1, 1] = 3e-9, 1e-18
+    statistics = Statistics(np.zeros((2, 3)), np.array([5.0, 5.0]), first, second, 0.0, 10.0, 10, 0.0)
+    added = np.full(3, 1e-9)
+    covariances = kernel.maximised(
+        statistics, Supplement(0.0, added), get(name), np.repeat(np.eye(3)[None], 2, 0)
+    )[3]
+    assert np.linalg.eigvalsh(covariances).min() > 0
 
 
 def alternated(scatter, mass):

@@ -337,3 +337,14 @@ def test_ctrl_c_ends_a_selection(interrupted):
         "print('ready', flush=True)\n"
         "gaussmix.select(rows, range(1, 10))"
     )
+
+
+def test_rows_that_are_equal_or_nearly_all_of_them():
+    """The sample from which classes start may have one point only."""
+    rows = np.zeros((5000, 2))
+    rows[7], rows[17] = [1.0, 2.0], [3.0, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for X in (rows, np.full((50, 3), 2.0)):
+            found = gaussmix.select(X, range(1, 3), random_state=1)
+            assert len(found.candidates) == 28 and np.isfinite(found.best.log_likelihood)

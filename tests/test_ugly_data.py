@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, fit
 from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, SingularError
 
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -217,3 +217,11 @@ def test_a_row_far_away_has_exact_responsibilities(covariance_type: str) -> None
     assert np.all(np.isfinite(model.score_samples(far)))
     assert np.array_equal(gamma.sum(axis=1), np.ones(3))
     assert np.array_equal(gamma.argmax(axis=1), model.predict(far))
+
+
+@pytest.mark.parametrize("covariance_type", ["EII", "VII"])
+def test_spheres_held_up_by_a_constant_feature_alone_are_degenerate(covariance_type: str) -> None:
+    rows = np.column_stack([np.random.default_rng(0).normal(size=200) * 1e-7, np.full(200, 1.7e9)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert fit(rows, 1, covariance_type=covariance_type).degenerate == (0,)

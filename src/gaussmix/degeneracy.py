@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.maximisation import m_step
+from gaussmix.maximisation import best_covariances
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior, PseudoRows
 from gaussmix.statistics import Statistics
@@ -43,7 +43,7 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
         degenerate = _mostly_supplied(mixture, statistics, prior, spread)
     few = mass < FEW_ROWS * (spread.sum() + 1)
     if few.any():
-        covariances = _spread_out(mixture, spread)
+        covariances = _spread_out(mixture, mixture.covariances, spread)
         shares = np.maximum(mass, 1e-300)
         pooled = np.tensordot(shares / shares.sum(), covariances, axes=1)
         if not _hardly_flat(mixture.whitening, pooled):
@@ -73,15 +73,18 @@ def _mostly_supplied(
     mixture: Mixture, statistics: Statistics, prior: Prior, spread: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """For each component whether more than a tenth of its smallest eigenvalue comes from pseudo-rows."""
-    n_components = mixture.n_components
     if prior.pseudo_rows.count == 0:
-        return np.zeros(n_components, dtype=bool)
-    whole, half = (m_step(statistics, mixture, prior, supplied=part) for part in (1.0, 0.5))
-    if not (isinstance(whole, Mixture) and isinstance(half, Mixture)):  # not even with all of them
-        return np.ones(n_components, dtype=bool)
+        return np.zeros(len(statistics.mass), dtype=bool)
+
+    def solved(part: float) -> Array:
+        return _standardised(mixture, best_covariances(statistics, mixture, prior, part), prior, spread)
+
     with np.errstate(all="ignore"):
-        found, less = (_standardised(each, prior, spread) for each in (whole, half))
-        smallest, missing = _smallest(found, found - less)
+        try:
+            whole, half = solved(1.0), solved(0.5)
+            smallest, missing = _smallest(whole, whole - half)
+        except np.linalg.LinAlgError:  # not even with all of them
+            return np.ones(len(statistics.mass), dtype=bool)
     much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(smallest, 0.0)
     return much
 
@@ -96,18 +99,18 @@ def _smallest(whole: Array, change: Array) -> tuple[Array, Array]:
     return values[:, 0], np.einsum("ki,kij,kj->k", axis, change, axis)
 
 
-def _spread_out(mixture: Mixture, spread: NDArray[np.bool_]) -> Array:
-    """Covariances as variances (K, D) or matrices (K, D, D) of the features that vary."""
-    whole = mixture.family.structure.spread(mixture.covariances, mixture.n_features)
+def _spread_out(mixture: Mixture, covariances: Array, spread: NDArray[np.bool_]) -> Array:
+    """Stored covariances as variances (K, D) or matrices (K, D, D) of the features that vary."""
+    whole = mixture.family.structure.spread(covariances, mixture.n_features)
     if whole.ndim == 2:
         return whole[:, spread]
     matrices = whole[:, spread][:, :, spread]
     return np.broadcast_to(matrices, (mixture.n_components, *matrices.shape[1:]))
 
 
-def _standardised(mixture: Mixture, prior: Prior, spread: NDArray[np.bool_]) -> Array:
-    """Covariances in units of the features' spread, without features that have none."""
-    relative = _spread_out(mixture, spread)
+def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: NDArray[np.bool_]) -> Array:
+    """Stored covariances in units of the features' spread, without features that have none."""
+    relative = _spread_out(mixture, covariances, spread)
     scale = np.sqrt(prior.variances[spread])
     with np.errstate(over="ignore"):
         relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale

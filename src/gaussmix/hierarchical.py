@@ -82,5 +82,6 @@ def tree(points: Array, weights: Array | None = None) -> Tree:
     clusters = np.argsort(order)[clusters]
     mass = np.bincount(clusters, weights).astype(np.float64)
     merges = np.empty((len(distinct) - 1, 2), dtype=np.int64)
-    _kernel.merges(distinct[order], mass, merges)
+    if len(merges):
+        _kernel.merges(distinct[order], mass, merges)
     return Tree(clusters, merges)

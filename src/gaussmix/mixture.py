@@ -167,6 +167,7 @@ class Mixture:
         made: Mixture = object.__new__(Mixture)
         if prepared is None:
             prepared = _prepared(weights, means, covariances, self.family)
+        _frozen(prepared.whitening)
         own = {"weights": _frozen(weights), "means": _frozen(means), "covariances": _frozen(covariances)}
         kept = self._kept
         made.__dict__.update(kept, **own, noise_weight=noise_weight, prepared=prepared, _kept=kept)

@@ -144,7 +144,8 @@ class PseudoRows:
     @cached_property
     def _variances_added(self) -> Array:
         """The diagonal of νR, (D,)."""
-        return self.count * self.variances
+        with np.errstate(over="ignore"):
+            return self.count * self.variances
 
     @cached_property
     def _matrix_added(self) -> Array:
@@ -193,7 +194,10 @@ class PseudoRows:
         """
         if supplied != 1.0:
             whole = self.supplement(family, n_components)
-            return whole._replace(scatter=supplied * whole.scatter)
+            floors = whole.floors
+            if floors is not None and not whole.floor_rows:
+                floors = supplied * floors
+            return whole._replace(scatter=supplied * whole.scatter, floors=floors)
         tied = family.name in TIED
         if tied not in self._supplements:
             none = self.count == 0 or not self._any_constant
