@@ -5,8 +5,8 @@ orientation D are each equal (E) or variable (V) across components, or the ident
 how its covariances are stored (a `Structure`), along which axes its M-step measures scatter, and how many parameters it
 has.
 
-To add one, add a file `xyz.py` that defines `family`. What components may share, and the axes along which they may do so,
-is in native/families.hpp.
+To add one, add a file `xyz.py` that defines `family`. What components may share, and along which axes, is in
+native/families.hpp.
 """
 
 from __future__ import annotations
