@@ -81,7 +81,7 @@ def _unpacked(vector: Array, like: Statistics) -> Statistics:
     return Statistics(
         like.origin,
         vector[1:masses],
-        vector[masses:firsts].reshape(n_components, n_features),
+        vector[masses:firsts].reshape(like.origin.shape),
         vector[firsts:].reshape(like.second.shape),
         float(vector[0]),
         like.weight,

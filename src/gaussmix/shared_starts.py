@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from gaussmix.maximisation import Collapse, m_step
 from gaussmix.mixture import Mixture
 from gaussmix.noise import LEAST, noisy_rows
 from gaussmix.rows import Block, Source
-from gaussmix.statistics import Statistics
+from gaussmix.statistics import TINY, Statistics
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -90,30 +89,33 @@ class SharedStarts:
     def splits(self, statistics: Statistics) -> Iterator[Statistics]:
         """For each component the statistics with it in two halves, its moments preserved."""
         means, scatter = statistics.scatter()
-        for k, mass in enumerate(statistics.mass):
+        masses = np.maximum(statistics.mass, TINY).reshape(-1, *[1] * (scatter.ndim - 1))
+        shifts = SPLIT * self._longest(scatter / masses)
+        none = np.zeros((len(means) + 1, means.shape[1]))
+        for k, (mass, shift) in enumerate(zip(statistics.mass, shifts, strict=True)):
             if mass <= 2:
                 continue
-            shift = SPLIT * self._longest(scatter[k] / mass)
             outer = shift * shift if scatter.ndim == 2 else shift[:, None] * shift
             halves = np.append(statistics.mass, mass / 2)
-            apart = np.vstack([means, means[k] - shift])
+            apart = np.concatenate([means, (means[k] - shift)[None]])
             second = np.concatenate([scatter, (scatter[k] / 2 - mass / 2 * outer)[None]])
             halves[k], apart[k], second[k] = mass / 2, means[k] + shift, second[-1]
-            yield replace(statistics, origin=apart, mass=halves, first=np.zeros_like(apart), second=second)
+            yield statistics.with_sums(apart, halves, none, second)
 
-    def _longest(self, covariance: Array) -> Array:
-        """The semi-axis (D,) that is longest in units of the features' spread, in the features' own units."""
-        if covariance.ndim == 1:
-            longest = np.arange(len(covariance)) == (covariance / self.unit**2).argmax()
-            return np.where(longest, np.sqrt(np.maximum(covariance, 0.0)), 0.0)
-        values, vectors = np.linalg.eigh(covariance / self.unit / self.unit[:, None])
-        axis: Array = math.sqrt(max(values[-1], 0.0)) * vectors[:, -1] * self.unit
-        return axis
+    def _longest(self, covariances: Array) -> Array:
+        """The semi-axes (K, D) that are longest in units of the features' spread, in the features' own units."""
+        if covariances.ndim == 2:
+            longest = np.arange(len(self.unit)) == (covariances / self.unit**2).argmax(axis=1)[:, None]
+            return np.where(longest, np.sqrt(np.maximum(covariances, 0.0)), 0.0)
+        values, vectors = np.linalg.eigh(covariances / self.unit / self.unit[:, None])
+        axes: Array = np.sqrt(np.maximum(values[:, -1:], 0.0)) * vectors[:, :, -1] * self.unit
+        return axes
 
 
 def begun(statistics: Statistics, blank: Mixture, plan: Plan) -> list[Mixture]:
     """The M-step of shared statistics in the family of ``blank``; empty where it has none."""
     if statistics.second.ndim == 3:
-        statistics = replace(statistics, second=blank.family.structure.moments(statistics.second))
+        second = blank.family.structure.moments(statistics.second)
+        statistics = statistics.with_sums(statistics.origin, statistics.mass, statistics.first, second)
     made = m_step(statistics, blank, plan.prior, plan.equal_weights)
     return [] if isinstance(made, Collapse) else [made]

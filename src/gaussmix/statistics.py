@@ -8,7 +8,7 @@ and nothing is left to cancel, whatever the distance of the data from zero (unli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,11 @@ class Statistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
         )
 
+    def with_sums(self, origin: Array, mass: Array, first: Array, second: Array) -> Statistics:
+        """Other sums of the same rows."""
+        rest = (self.noise_mass, self.weight, self.rows, self.log_likelihood)
+        return Statistics(origin, mass, first, second, *rest)
+
     def recentred(self, origin: Array) -> Statistics:
         """The same sums about another ``origin`` (K, D)."""
         shift = origin - self.origin
@@ -111,7 +116,7 @@ class Statistics:
             second = self.second - (
                 crossed if len(self.second) == len(shift) else crossed.sum(0, keepdims=True)
             )
-        return replace(self, origin=origin, first=first, second=second)
+        return self.with_sums(origin, self.mass, first, second)
 
     def scatter(self) -> tuple[Array, Array]:
         """Means μ_k, eq. (7), (K, D) and scatter Σ_n w_n γ(z_nk)(x_n − μ_k)(x_n − μ_k)ᵀ, in the shape of `second`.
