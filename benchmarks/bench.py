@@ -104,6 +104,7 @@ PARTS: dict[str, Part] = {
     ),
     "steps": ("Where a pass spends its time", lambda options: steps.results(options.smoke), steps.markdown),
     "pruning": ("Many components", *script("pruning.py", "--limit", "1.5", smoke=("--smoke",))),
+    "selection": ("Choosing", *script("selection.py", smoke=("--repeats", "1"))),
     "startup": (
         "From the prompt to the answer",
         *script("startup.py", smoke=("--repeats", "1")),
