@@ -392,28 +392,36 @@ private:
         }
     }
 
+    // out += factor A B, all (D, D).
+    void add_product(double factor, const double* A, const double* B, double* out) const {
+        for (std::int64_t i = 0; i < D; ++i)
+            for (std::int64_t l = 0; l < D; ++l) {
+                const double each = factor * A[i * D + l];
+                for (std::int64_t j = 0; j < D; ++j) out[i * D + j] += each * B[l * D + j];
+            }
+    }
+
     // hp = (half Hessian) p.
     void curve() {
         const std::int64_t size = D * D;
-        std::vector<double> image(size), rows(size), product(D);  // Z^T, p^T and T_k p_j
+        std::vector<double> image(size, 0.0), sum(size), product(size), precision(D), twice(D);  // Z, G + G^T, T_k p
         for (std::int64_t i = 0; i < D; ++i)
-            for (std::int64_t j = 0; j < D; ++j) rows[j * D + i] = p[i * D + j];
-        for (std::int64_t j = 0; j < D; ++j)
-            for (std::int64_t i = 0; i < D; ++i) {
-                double sum = 0;
-                for (std::int64_t l = 0; l < D; ++l) sum += (gamma[i * D + l] + gamma[l * D + i]) * rows[j * D + l];
-                image[j * D + i] = -sum / 2;
-            }
-        for (std::int64_t k = 0; k < K; ++k)
+            for (std::int64_t j = 0; j < D; ++j) sum[i * D + j] = gamma[i * D + j] + gamma[j * D + i];
+        add_product(-0.5, sum.data(), p.data(), image.data());
+        for (std::int64_t k = 0; k < K; ++k) {
+            const double* const t = T.data() + k * size;
+            std::fill(product.begin(), product.end(), 0.0);
+            add_product(1, t, p.data(), product.data());
             for (std::int64_t j = 0; j < D; ++j) {
-                const double *const t = T.data() + k * size, precision = c[k] / tau[j * K + k];
-                for (std::int64_t i = 0; i < D; ++i) product[i] = dot(t + i * D, rows.data() + j * D, D);
-                const double twice = 2 * product[j] / tau[j * K + k];
-                for (std::int64_t i = 0; i < D; ++i)
-                    image[j * D + i] += precision * (product[i] - twice * t[j * D + i]);
+                precision[j] = c[k] / tau[j * K + k];
+                twice[j] = 2 * product[j * D + j] / tau[j * K + k];
             }
+            for (std::int64_t i = 0; i < D; ++i)
+                for (std::int64_t j = 0; j < D; ++j)
+                    image[i * D + j] += precision[j] * (product[i * D + j] - twice[j] * t[i * D + j]);
+        }
         for (std::int64_t i = 0; i < D; ++i)
-            for (std::int64_t j = 0; j < D; ++j) hp[i * D + j] = image[j * D + i] - image[i * D + j];
+            for (std::int64_t j = 0; j < D; ++j) hp[i * D + j] = image[i * D + j] - image[j * D + i];
         for (std::int64_t k = 0; k < K && !mass; ++k) {
             const double* const e = E.data() + k * size;
             const double along = c[k] / double(D) * dot(e, p.data(), size);
