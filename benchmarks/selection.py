@@ -8,14 +8,12 @@ Printed are the median, the fastest and the slowest of several runs, after one t
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import table
+from common import seconds, spread, table
 from pyarrow import csv
 from sklearn.datasets import load_iris, load_wine
 
@@ -32,16 +30,6 @@ def data() -> dict[str, np.ndarray]:
     return found | {"iris": load_iris().data, "wine": load_wine().data}
 
 
-def seconds(task: Callable[[], object], repeats: int) -> list[float]:
-    task()
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        found.append(time.perf_counter() - start)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -51,15 +39,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     lines = []
     for name, rows in data().items():
-        chosen = gaussmix.select(rows, random_state=0)
-        took = seconds(lambda rows=rows: gaussmix.select(rows, random_state=0), repeats)  # type: ignore[misc]
+        choose = partial(gaussmix.select, rows, random_state=0)
+        chosen = choose()
+        took = [seconds(choose) for _ in range(repeats)]
         best = chosen.best
         lines.append(
             (
                 name,
                 *map(str, rows.shape),
                 str(len(chosen.candidates)),
-                f"{statistics.median(took):.2f} s ({min(took):.2f} s to {max(took):.2f} s)",
+                spread(took),
                 f"{best.mixture.covariance_type}, {best.mixture.n_components}",
                 f"{best.bic:.1f}",
             )

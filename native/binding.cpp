@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <functional>
 #include <limits>
-#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -347,10 +346,11 @@ std::optional<std::tuple<double, double>> maximise_bound(
                                 floors ? floors->data() : nullptr,
                                 floor_rows};
     double log_root = 0;
-    const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data(), previous.data()};
+    const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data()};
     const Level& level = chosen();
     nb::gil_scoped_release release;
-    if (!maximise(level, from, supplement, equal_weights, volume_and_shape, axes, to, noise, log_root)) return std::nullopt;
+    if (!maximise(level, from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root))
+        return std::nullopt;
     return std::tuple{noise, log_root};
 }
 

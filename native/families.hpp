@@ -142,7 +142,7 @@ inline bool solve_family(const Level& level, const std::string& volume_and_shape
     }
     // Scatter along axes, the families of variances there, and back.
     const bool own = axes == "own";
-    std::vector<double> turned((own ? K : 1) * D * D), along(K * D), variances(K * D), traces(K * D);
+    std::vector<double> turned((own ? K : 1) * D * D), along(K * D), variances(K * D), before(K * D);
     if (own) {
         for (std::int64_t k = 0; k < K; ++k)
             if (!own_axes(level, s.values + k * D * D, D, turned.data() + k * D * D, along.data() + k * D)) return false;
@@ -150,8 +150,8 @@ inline bool solve_family(const Level& level, const std::string& volume_and_shape
         CommonOrientation common(s.values, volume_and_shape == "VV" ? s.mass : nullptr, K, D);
         if (!common.solve(s.previous, turned.data(), along.data())) return false;
     }
-    for (std::int64_t i = 0; i < K * D && s.previous; ++i) traces[i] = s.previous[i / D * D * D + i % D * (D + 1)];
-    if (!shared(volume_and_shape, {K, D, K, true, along.data(), s.mass, s.previous ? traces.data() : nullptr}, variances.data()))
+    for (std::int64_t i = 0; i < K * D && s.previous; ++i) before[i] = s.previous[i / D * D * D + i % D * (D + 1)];
+    if (!shared(volume_and_shape, {K, D, K, true, along.data(), s.mass, s.previous ? before.data() : nullptr}, variances.data()))
         return false;
     for (std::int64_t k = 0; k < K; ++k)
         turn_back(turned.data() + (own ? k : 0) * D * D, variances.data() + k * D, D, covariances + k * D * D);

@@ -47,11 +47,9 @@ inline void augment(const Moments& m, const Supplement& s, double* means, double
     }
 }
 
-// Where the parameters go, and ln pi and W of them. Covariances in the family's storage, of which `covariances_given` are
-// those of the last M-step.
+// Where the parameters go, covariances in the family's storage, and ln pi and W of them.
 struct Parameters {
     double *weights, *means, *covariances, *log_weights, *whitening;
-    const double* covariances_given;
 };
 
 // W of matrices or variances, and the sum of all ln|W|; NaN where one is not positive definite, or not finite.
@@ -66,11 +64,11 @@ inline double whiten_all(const Level& level, const double* covariances, std::int
     return log_root;
 }
 
-// Fills the parameters; false where the likelihood has no maximum. pi_0 and the sum of ln|W|, which is NaN where a
+// Fills the parameters, from the covariances of the last M-step; false where the likelihood has no maximum. pi_0 and the sum of ln|W|, which is NaN where a
 // covariance has no whitening, are left in `noise` and `log_root`.
 inline bool maximise(const Level& level, const Moments& m, const Supplement& supplement, bool equal_weights,
-                     const std::string& volume_and_shape, const std::string& axes, const Parameters& to, double& noise,
-                     double& log_root) {
+                     const std::string& volume_and_shape, const std::string& axes, const double* previous, const Parameters& to,
+                     double& noise, double& log_root) {
     const double total = std::accumulate(m.mass, m.mass + m.K, 0.0) + noise;
     noise /= total;
     for (std::int64_t k = 0; k < m.K; ++k) {
@@ -80,11 +78,13 @@ inline bool maximise(const Level& level, const Moments& m, const Supplement& sup
     std::vector<double> about(m.size()), counted(m.K);
     scatter(m, to.means, about.data());
     augment(m, supplement, to.means, about.data(), counted.data());
-    const Scatter along{m.K, m.D, m.slices, m.diagonal, about.data(), counted.data(), to.covariances_given};
+    const Scatter along{m.K, m.D, m.slices, m.diagonal, about.data(), counted.data(), previous};
     if (!solve_family(level, volume_and_shape, axes, along, to.covariances)) return false;
     const double* covariances = to.covariances;
-    for (std::int64_t i = 0; i < m.K * m.D && axes == "mean"; ++i) about[i] = to.covariances[i / m.D];
-    if (axes == "mean") covariances = about.data();
+    if (axes == "mean") {  // one number for all features: written out
+        for (std::int64_t i = 0; i < m.K * m.D; ++i) about[i] = to.covariances[i / m.D];
+        covariances = about.data();
+    }
     log_root = m.diagonal ? whiten_all(level, covariances, m.size(), 1, to.whitening)
                           : whiten_all(level, covariances, m.slices, m.D, to.whitening);
     return true;

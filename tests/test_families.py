@@ -153,7 +153,7 @@ def test_a_feature_that_is_constant_in_one_component(name):
     added = np.full(3, 1e-9)
     covariances = kernel.maximised(
         statistics, Supplement(0.0, added), get(name), np.repeat(np.eye(3)[None], 2, 0)
-    )[3]
+    ).covariances
     assert np.linalg.eigvalsh(covariances).min() > 0
 
 

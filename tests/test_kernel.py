@@ -497,7 +497,7 @@ def test_scatter_is_that_of_the_statistics(rng, shape):
     family = families.get("VVI" if len(shape) == 2 else "VVV" if shape[0] == 4 else "EEE")
     stored = np.ones(family.structure.shape(4, 3))
     found = kernel.maximised(statistics, Supplement(1.0, np.zeros(3)), family, stored)
-    weights, noise, means, covariances = found[:4]
+    weights, means, covariances, noise = found[:4]
     scatter = covariances * (
         mass.sum() + 4.0 if shape[0] == 1 else (mass + 1.0).reshape(4, *[1] * (len(shape) - 1))
     )
@@ -520,7 +520,7 @@ def test_an_m_step_is_solved_and_prepared(rng, name):
     added, centre = rng.uniform(0.1, 1, 3), rng.normal(size=3)
     blank = family.solve(family.structure.moments(np.repeat(np.eye(3)[None], 4, axis=0)), np.ones(4), None)
     supplement = Supplement(2.5, added, 0.5, centre)
-    weights, noise, means, covariances, prepared = kernel.maximised(statistics, supplement, family, blank)
+    weights, means, covariances, noise, prepared = kernel.maximised(statistics, supplement, family, blank)
 
     middle, scatter = statistics.scatter()
     together = gamma.sum(0)[:, None] + 0.5

@@ -117,7 +117,7 @@ def test_families_know_no_mixture():
 ASKED = {
     "acceleration": {"coordinates", "proposed"},
     "exchange": {"merge_gains"},
-    "maximisation": {"maximised"},
+    "maximisation": {"Maximum", "maximised"},
     "merging": {"merge_gains"},
     "shared_starts": {"class_sums"},
     "start": {"class_sums", "seeds_of"},

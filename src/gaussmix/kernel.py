@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,16 +83,24 @@ def evaluate(
     return found
 
 
+class Maximum(NamedTuple):
+    """What an M-step found: π_k, μ_k, Σ_k as stored, π_0; and prepared, where every covariance is positive definite."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+    noise_weight: float
+    prepared: Prepared | None
+
+
 def maximised(
     statistics: Statistics,
     supplement: Supplement,
     family: Family,
     previous: Array,
     equal_weights: bool = False,
-) -> tuple[Array, float, Array, Array, Prepared | None]:
-    """The M-step of a family, from its ``previous`` covariances: weights, π_0, means, covariances, prepared.
-
-    Not prepared where a covariance is not positive definite.
+) -> Maximum:
+    """The M-step of a family, from its ``previous`` covariances.
 
     Raises
     ------
@@ -123,7 +131,7 @@ def maximised(
         raise np.linalg.LinAlgError("no covariances maximise the likelihood: one tends to be singular")
     noise_weight, log_root = found
     prepared = None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root)
-    return weights, noise_weight, means, covariances, prepared
+    return Maximum(weights, means, covariances, noise_weight, prepared)
 
 
 def coordinates(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.kernel import maximised
+from gaussmix.kernel import Maximum, maximised
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
 from gaussmix.statistics import Statistics
@@ -29,15 +29,8 @@ def m_step(
 
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
-    family, mass = previous.family, statistics.mass
-    supplement = prior.supplement(family, len(mass))
     try:
-        found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
-        weights, noise_weight, means, covariances, prepared = found
-        admitted = prior.admitted(family, covariances, mass + supplement.mass)
-        if admitted is not covariances:
-            prepared = None
-        return previous.with_parameters(weights, means, admitted, noise_weight, prepared)
+        return previous.with_parameters(*_maximum(statistics, previous, prior, equal_weights))
     except np.linalg.LinAlgError:
         return Collapse("a covariance is singular")
 
@@ -50,6 +43,19 @@ def best_covariances(statistics: Statistics, previous: Mixture, prior: Prior, su
     numpy.linalg.LinAlgError
         The maximum does not exist.
     """
-    supplement = prior.supplement(previous.family, len(statistics.mass), supplied)
-    covariances = maximised(statistics, supplement, previous.family, previous.covariances)[3]
-    return prior.admitted(previous.family, covariances, statistics.mass + supplement.mass)
+    return _maximum(statistics, previous, prior, supplied=supplied).covariances
+
+
+def _maximum(
+    statistics: Statistics,
+    previous: Mixture,
+    prior: Prior,
+    equal_weights: bool = False,
+    supplied: float = 1.0,
+) -> Maximum:
+    """The maximum among the covariances that the prior admits."""
+    family, mass = previous.family, statistics.mass
+    supplement = prior.supplement(family, len(mass), supplied)
+    found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
+    admitted = prior.admitted(family, found.covariances, mass + supplement.mass)
+    return found if admitted is found.covariances else found._replace(covariances=admitted, prepared=None)
