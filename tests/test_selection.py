@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import gaussmix
+from gaussmix.criteria import icl
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.families import NAMES
+from gaussmix.rows import ArraySource
 from gaussmix.selection import CRITERIA, Candidate, Selection
 
 
@@ -328,6 +330,25 @@ def test_many_rows_are_sampled_first_and_polished_on_all():
     for each in others:
         assert "extrapolated from a sample of 20,000 rows" in each.remark
         assert each.fit.log_likelihood == pytest.approx(each.fit.mixture.log_likelihood(rows), rel=0.01)
+
+
+def test_the_luck_of_a_sample_is_not_taken_for_a_better_model():
+    """Few rows of high density: how many of them the sample has moves L by a thousand nats."""
+    truth = gaussmix.Mixture(
+        weights=[0.4, 0.54, 0.06],
+        means=[[0.0, 0.0], [6.0, 0.0], [3.0, 9.0]],
+        covariances=[0.5, 2.0, 3e-4],
+        covariance_type="VII",
+    )
+    rows = truth.sample(60_000, 0)[0]
+    chosen = gaussmix.select(rows, [3, 4], ["VII", "VEI", "VVI", "VVV"], random_state=2)
+    sound = [each for each in chosen.candidates if not each.fit.degenerate]
+    assert chosen.best.bic == min(each.fit.bic for each in sound)
+    waiting = [each for each in chosen.candidates if each.provisional]
+    assert len(waiting) == 4
+    for each in waiting:
+        assert each.fit.log_likelihood == pytest.approx(each.fit.mixture.log_likelihood(rows), abs=100)
+        assert each.icl == pytest.approx(icl(ArraySource(rows), each.fit), abs=100)
 
 
 def test_ctrl_c_ends_a_selection(interrupted):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CRITERIA = ("bic", "icl", "aic", "cv")
-# Cells of a sample that go on over all rows.
+# Cells of a sample that go on over all rows, at least.
 POLISHED = 4
 
 Observer = Callable[["Candidate", int], object]
@@ -54,9 +54,9 @@ class Candidate:
         value: float | None = getattr(self if name in ("icl", "cv") else self.fit, name)
         return math.inf if value is None else float(value)
 
-    def rank(self, name: str) -> tuple[bool, bool, float]:
-        """Sound ones first, those fitted to all rows before the others, then by the criterion."""
-        return self.fit is None or bool(self.fit.degenerate), self.provisional, self.criterion(name)
+    def rank(self, name: str) -> tuple[bool, float]:
+        """Sound ones first, then by the criterion."""
+        return self.fit is None or bool(self.fit.degenerate), self.criterion(name)
 
 
 @dataclass(frozen=True)
@@ -219,18 +219,37 @@ class _Contest:
         fit = extrapolated(fit, self.source.weight) if provisional else fit
         return Candidate(k, name, fit, icl(self.swept, fit), " ".join(fit.remarks), cv, provisional)
 
-    def polished(self, found: list[Candidate]) -> Iterator[Candidate]:
-        """The same candidates, the most promising fitted to all rows where it was a sample so far."""
-        ranked = sorted((each for each in found if each.fit), key=lambda each: each.rank(self.criterion))
-        chosen = {id(each) for each in ranked[:POLISHED]} if self.swept is not self.source else set()
-        cells = self._cells(self.source) if chosen else self.cells
-        for each in found:
-            if id(each) not in chosen or each.fit is None:
-                yield each
-                continue
-            k, name = each.n_components, each.covariance_type
-            fit = cells.polished(k, name, each.fit)
-            yield Candidate(k, name, fit, icl(self.source, fit), " ".join(fit.remarks), each.cv)
+    def polished(self, found: list[Candidate]) -> list[Candidate]:
+        """The same candidates; of those of a sample the most promising are fitted to all rows, until one leads.
+
+        What these have beyond what was expected is the sample's luck. It is the others' as much.
+        """
+        waiting = sorted((each for each in found if each.provisional), key=self._rank)
+        cells = self._cells(self.source) if waiting else self.cells
+        fitted, gained, luck = dict[int, Candidate](), list[float](), 0.0
+        for each in waiting:
+            ranks = sorted(map(self._rank, fitted.values()))
+            if len(ranks) >= POLISHED and ranks[0] <= self._rank(_raised(each, luck)):
+                break
+            k, name, expected = each.n_components, each.covariance_type, each.fit
+            assert expected is not None
+            fit = cells.polished(k, name, expected)
+            fitted[id(each)] = Candidate(k, name, fit, icl(self.source, fit), " ".join(fit.remarks), each.cv)
+            gained.append(fit.log_likelihood - expected.log_likelihood)
+            luck = sum(gained) / len(gained)
+        return [fitted.get(id(each)) or _raised(each, luck) for each in found]
+
+    def _rank(self, candidate: Candidate) -> tuple[bool, float]:
+        return candidate.rank(self.criterion)
+
+
+def _raised(candidate: Candidate, nats: float) -> Candidate:
+    """A candidate with so much more L where it is provisional."""
+    if candidate.fit is None or candidate.icl is None or not candidate.provisional:
+        return candidate
+    raised = (candidate.fit.log_likelihood + nats,)
+    fit = replace(candidate.fit, log_likelihoods=raised, objectives=raised)
+    return replace(candidate, fit=fit, icl=candidate.icl - 2 * nats)
 
 
 def _sample(source: Source, rng: np.random.Generator) -> ArraySource:
