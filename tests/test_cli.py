@@ -302,6 +302,19 @@ def test_words_for_numbers_and_widths():
     assert report.describe("VII", 1) == "varying variance"
 
 
+def test_candidates_that_only_a_sample_was_fitted_by_are_marked(tmp_path):
+    truth = gaussmix.Mixture(
+        weights=[0.4, 0.6], means=[[0.0], [6.0]], covariances=[1.0, 4.0], covariance_type="V"
+    )
+    np.savetxt(tmp_path / "many.csv", truth.sample(30_000, 0)[0], header="x", comments="", fmt="%.4f")
+    done = run("fit", "many.csv", "--components", "1-3", "--covariance", "all", cwd=tmp_path)
+    said = done.stdout.decode()
+    assert "Best of 6 candidates by BIC" in said
+    lines = said.split("\n\n")[1].splitlines()[1:]
+    marked = [line.endswith("(from a sample)") for line in lines]
+    assert marked == [False] * 4 + [True]
+
+
 def test_a_wide_table_is_cut_at_the_terminal():
     import io
 

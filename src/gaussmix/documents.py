@@ -114,6 +114,7 @@ def _candidate(each: Candidate) -> Document:
         "n_iter": each.fit.n_iter if each.fit else None,
         "converged": each.fit.converged if each.fit else None,
         "degenerate": bool(each.fit.degenerate) if each.fit else None,
+        "provisional": each.provisional,
         "remark": each.remark if fitted else each.remark or "could not be fitted",
     }
 

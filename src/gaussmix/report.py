@@ -112,7 +112,7 @@ def _print_candidates(out: Console, document: Document) -> None:
     passed_over = [each for each in fitted if each[criterion] < best]
     sound = [each for each in fitted if each["degenerate"] is False] or fitted
     out.print(f"Best of {_count(len(candidates), 'candidate')} by {name} (lower is better):")
-    heads = ["components", "covariance", name, "difference", "log-likelihood", "parameters"]
+    heads = ["components", "covariance", name, "difference", "log-likelihood", "parameters", ""]
     _print_table(out, heads, [_candidate_line(each, best, criterion) for each in sound[:BEST]])
     if passed_over or len(fitted) < len(candidates):
         out.print()
@@ -125,13 +125,15 @@ def _print_candidates(out: Console, document: Document) -> None:
 
 def _candidate_line(each: Document, best: float, criterion: str) -> list[str]:
     difference, digits = each[criterion] - best, 4 if criterion == "cv" else 2
+    notes = {"(not converged)": not each["converged"], "(from a sample)": each["provisional"]}
     return [
         f"{each['n_components']}",
         each["covariance_type"],
         f"{each[criterion]:,.{digits}f}",
         f"{difference:+,.{digits}f}" if difference else "",
         f"{each['log_likelihood']:,.2f}",
-        f"{each['n_parameters']}{'' if each['converged'] else '  (not converged)'}",
+        f"{each['n_parameters']}",
+        " ".join(note for note, holds in notes.items() if holds),
     ]
 
 
