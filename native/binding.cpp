@@ -254,13 +254,13 @@ double coordinates(const nb::list& several, const In& means, const In& masses, c
 }
 
 // Fills `proposed` with statistics to go on with, from `coordinates` of u and g of some passes; false if there are none.
-bool propose(const In& vectors, std::int64_t K, double mu, const Out& proposed) {
+bool propose(const In& vectors, std::int64_t K, double ahead, const Out& proposed) {
     require(vectors.ndim() == 2 && vectors.shape(0) % 2 == 0 && vectors.shape(0) > 2 && vectors.shape(1) >= proposed.size() &&
                 K > 0 && proposed.size() > std::size_t(K),
             "vectors must be (2 passes, size of proposed + what compares them), of at least two passes");
     const Path path{std::int64_t(vectors.shape(0)) / 2, std::int64_t(proposed.size()), std::int64_t(vectors.shape(1)), K,
                     vectors.data()};
-    return implicit_step(path, mu, proposed.data());
+    return steps_ahead(path, ahead, proposed.data());
 }
 
 // Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
@@ -457,7 +457,7 @@ NB_MODULE(_kernel, m) {
           nb::arg("vectors").noconvert(),
           "Fills vectors with statistics about the means of a mixture, and with what compares them; returns how far the last "
           "two are apart, squared.");
-    m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("mu"), nb::arg("proposed").noconvert(),
+    m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("ahead"), nb::arg("proposed").noconvert(),
           "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
     m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
           nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),

@@ -1,4 +1,4 @@
-"""Longer steps: implicit Euler along EM's path, in coordinates in which statistics are compared."""
+"""Longer steps: several of EM's at once, in coordinates in which statistics are compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gaussmix import acceleration, em, kernel, start
-from gaussmix.acceleration import MEMORY, REACH, STRIDE, damping, extrapolated
+from gaussmix.acceleration import MEMORY, REACH, STRIDE, ahead, extrapolated
 from gaussmix.mixture import Mixture
 from gaussmix.rows import ArraySource
 from gaussmix.statistics import Statistics
@@ -73,55 +73,65 @@ def path(f, steps, changes, mass=1e9):
     return np.concatenate([np.full((len(vectors), 2), [0.0, mass]), vectors, vectors], axis=1)
 
 
-def step_along(f, steps, changes, mu=0.3):
+def step_along(f, steps, changes, ahead=3.0):
     """p = u' − u of the statistics that the kernel proposes; None where it proposes none."""
-    found = kernel.proposed(path(f, steps, changes), 2 + len(f), 1, mu)
+    found = kernel.proposed(path(f, steps, changes), 2 + len(f), 1, ahead)
     return None if found is None else found[2:] - sum(steps)
 
 
-def quadratic(rng, n=6):
-    """A symmetric B with eigenvalues from 0 to 1, steps S, what they tell Y = S B, and f."""
+def linear(rng, n=6):
+    """EM's map J, symmetric, with eigenvalues from 0 to more than 1, steps S, what they tell, S J, and f."""
     turn, _ = np.linalg.qr(rng.normal(size=(n, n)))
-    curvature = turn @ np.diag(np.linspace(0.02, 1, n)) @ turn.T
+    rates = turn @ np.diag(np.linspace(0, 1.1, n)) @ turn.T
     steps = rng.normal(size=(3, n))
-    return curvature, steps, steps @ curvature, rng.normal(size=n)
+    return rates, steps, steps @ rates, rng.normal(size=n)
 
 
-@pytest.mark.parametrize("mu", [1e-3, 0.1, 1.0, 100.0])
-def test_the_implicit_step_solves_its_equation(rng, mu):
-    """(μ + B) p = (1 + μ) f, with B as the steps tell it along them and 1 across them."""
-    curvature, s, y, f = quadratic(rng)
-    p = step_along(f, s, s - y, mu)
-    along = np.linalg.pinv(s)
-    told = along @ y + np.eye(6) - along @ s
-    np.testing.assert_allclose(s @ told, s @ curvature, atol=1e-12)
-    np.testing.assert_allclose((mu * np.eye(6) + told.T) @ p, (1 + mu) * f, atol=1e-9 * (1 + mu))
+@pytest.mark.parametrize("whole", [1, 4, 16])
+def test_so_many_steps_of_em_at_once(rng, whole):
+    """f + J f + … + J^τ f, with J as the steps tell it along them and 0 across them; between two τ a part of both."""
+    _, s, changes, f = linear(rng)
+    told = np.linalg.pinv(s) @ changes
+    sums = np.cumsum([np.linalg.matrix_power(told.T, t) @ f for t in range(whole + 2)], axis=0)
+    for tau in (whole, whole + 0.25):
+        expected = sums[whole] + (tau - whole) * (sums[whole + 1] - sums[whole])
+        np.testing.assert_allclose(step_along(f, s, changes, tau), expected, rtol=1e-9)
+
+
+def test_all_of_em_where_its_map_is_linear(rng):
+    """Steps that span all directions know J: what is proposed is where EM gets to, beside a saddle too."""
+    rates, *_ = linear(rng)
+    steps, f = rng.normal(size=(6, 6)), rng.normal(size=6)
+    u = f
+    for _ in range(9):
+        u = f + rates @ u
+    np.testing.assert_allclose(step_along(f, steps, steps @ rates, 9), u, rtol=1e-6)
 
 
 def test_strides_are_short_where_the_path_is_fast_and_bounded_where_it_rests():
     for part in (0.1, 0.5, 0.9):  # of a stride is EM's own step, and (1 + τ) of it are the whole
-        tau = 1 / damping(part * STRIDE, STRIDE)
-        assert (1 + tau) * part == pytest.approx(1)
-    assert damping(1.01 * STRIDE, STRIDE) == math.inf
-    assert damping(0.0, STRIDE) == 1 / REACH
+        assert (1 + ahead(part * STRIDE, STRIDE)) * part == pytest.approx(1)
+    assert ahead(1.01 * STRIDE, STRIDE) == 0
+    assert ahead(math.nan, STRIDE) == 0
+    assert ahead(0.0, STRIDE) == REACH
 
 
-def test_steps_along_which_the_objective_does_not_curve_down_are_left_out(rng):
-    _, s, y, f = quadratic(rng)
-    y[2] = -99.0 * s[2]  # the objective curves upwards along the oldest step
-    np.testing.assert_allclose(step_along(f, s, s - y), step_along(f, s[:2], (s - y)[:2]), atol=1e-12)
-    for nothing in (-99.0 * s[0], np.full(6, np.nan)):
-        y[0] = nothing
-        assert step_along(f, s, s - y) is None
+def test_steps_that_tell_nothing_new_are_left_out(rng):
+    _, s, changes, f = linear(rng)
+    s[2] = s[0] - 2 * s[1]
+    np.testing.assert_allclose(step_along(f, s, changes), step_along(f, s[:2], changes[:2]), atol=1e-12)
+    for nothing in (np.zeros(6), np.full(6, np.nan)):
+        s[0] = nothing
+        assert step_along(f, s, changes) is None
 
 
 def test_no_component_is_emptied(rng):
-    _, s, y, f = quadratic(rng)
+    _, s, changes, f = linear(rng)
     for left, accepted in ((0.05, False), (0.15, True), (-1.0, False), (np.nan, False)):
-        vectors = path(f, s[:1], (s - y)[:1], mass=1.0)
+        vectors = path(f, s[:1], changes[:1], mass=1.0)
         vectors[-1, 1] = left  # the last pass gives the component so much of its mass, as the pass before did
         vectors[-3, 1] = left
-        assert (kernel.proposed(vectors, 8, 1, 0.3) is not None) == accepted
+        assert (kernel.proposed(vectors, 8, 1, 3.0) is not None) == accepted
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -134,7 +144,7 @@ def test_no_step_without_curvature(rng, name):
 def test_short_strides_are_plain_em(rng, monkeypatch, name):
     passes, mixture = passes_of(rng, name)
     assert extrapolated(passes, mixture, 1e-12) is None
-    monkeypatch.setattr(acceleration, "damping", lambda length, stride: 1e12)
+    monkeypatch.setattr(acceleration, "ahead", lambda length, stride: 1e-12)
     found, (_, expected) = extrapolated(passes, mixture, STRIDE), passes[-1]
     for field in ("origin", "mass", "first", "second", "noise_mass"):
         ours, theirs = getattr(found, field), getattr(expected, field)
@@ -144,7 +154,7 @@ def test_short_strides_are_plain_em(rng, monkeypatch, name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_proposed_accounts_for_every_row(rng, name):
     passes, mixture = passes_of(rng, name)
-    found, (_, folded) = extrapolated(passes, mixture, 1.0), passes[-1]
+    found, (_, folded) = extrapolated(passes, mixture, 0.4), passes[-1]
     assert found.mass.sum() + found.noise_mass == pytest.approx(300, rel=1e-12)
     assert found.origin is folded.origin
     assert (found.weight, found.rows) == (300.0, 300)

@@ -1,23 +1,22 @@
 """Longer steps for the one loop: along the path of EM itself, in strides that grow as it levels out.
 
-An M-step makes θ from statistics u, the pass at θ yields g, and EM goes on with u' = g. In the complete-data
-exponential family f = g − u is the gradient of the objective with respect to the natural parameters (Fisher's
-identity), so EM is a step of length one along the path du/dt = f(u), and slow where f changes slowly: where
-components overlap. A Newton step would be quick, and end in another valley. An implicit Euler step of length τ,
+An M-step makes θ from statistics u, the pass at θ yields g, and EM goes on with u' = g. It is slow where its steps
+f = g − u change slowly: where components overlap. There its map is nearly linear, one step following the other by
+f' = J f, so that τ steps more lead to
 
-    p = (1 + μ) (μ + B)⁻¹ f,    μ = 1/τ,    B = −∂f/∂u,
+    u' = g + J f + J² f + … + J^τ f.
 
-stays near the path, whatever τ, and is EM's own for τ → 0 and Newton's for τ → ∞; where B = 1, EM is exact and p = f.
-With 1 + τ inversely proportional to the length of f (EM's own step is the 1) this is pseudo-transient continuation
-(Kelley & Keyes 1998, SIAM J. Numer. Anal. 35, 508-523): strides of one length along the path, and EM itself as long as
-its own steps are longer. Of B is known what the last steps S = (s₁, s₂, …) told, B S = Y = −ΔF = S − ΔG; elsewhere it
-is taken for 1. With γ of (SᵀY + μ SᵀS) γ = Sᵀf, the equation along these steps, p = f + ΔG γ, that is
+Of J is known what the last steps S = (s₁, s₂, …) told, J S = ΔG; elsewhere it is taken for 0, as where EM is exact.
+With R of (SᵀS) R = SᵀΔG and c of (SᵀS) c = Sᵀf these steps are x ← c + R x, τ times from x = 0, and
 
-    u' = g + Σᵢ γᵢ Δgᵢ
+    u' = g + Σᵢ xᵢ Δgᵢ.
 
-(for μ = 0 the first kind of Anderson's method: Fang & Saad 2009, Numer. Linear Algebra Appl. 16, 197-221). All families
-share it, for it never sees parameters; what it proposes goes through the M-step like any statistics, and the loop
-accepts it only when the objective rises.
+For τ → ∞ that is, where steps become shorter, the first kind of Anderson's method (Fang & Saad 2009, Numer. Linear
+Algebra Appl. 16, 197-221), quick, and drawn to any place where f is zero. With few steps ahead it keeps to EM's path,
+beside saddles too, where f grows. How many: 1 + τ is inversely proportional to the length of f (EM's own step is the
+1), as in pseudo-transient continuation (Kelley & Keyes 1998, SIAM J. Numer. Anal. 35, 508-523): strides of one length,
+and EM itself as long as its own steps are longer. All families share it, for it never sees parameters; what it
+proposes goes through the M-step like any statistics, and the loop accepts it only when the objective rises.
 
 Statistics are extrapolated about one origin, the current means. Lengths and products are those of masses, whitened
 first moments and the size of each covariance, in which the complete-data information is the identity.
@@ -33,15 +32,15 @@ from numpy.typing import NDArray
 
 from gaussmix.kernel import coordinates, proposed
 from gaussmix.mixture import Mixture
-from gaussmix.statistics import Statistics
+from gaussmix.statistics import TINY, Statistics
 
 Array = NDArray[np.float64]
 Pass = tuple[Statistics, Statistics]
 
 # 1 + τ times the length of f, in standard deviations per square root of a row: one that keeps to a path that bends, and
 # one for runs that may end in any valley.
-STRIDE, LONG_STRIDE = 1 / 80, 1 / 8
-# The longest τ, in passes of EM: near a saddle f is short, and a longer one would stop there where EM goes on.
+STRIDE, LONG_STRIDE = 1 / 110, 1 / 8
+# The largest τ: beside a saddle f is short, and says little of what EM will do much later.
 REACH = 16
 # Steps that are remembered: how many slow directions the path may have at once; fewer, but one, where they take more
 # than so many bytes.
@@ -50,7 +49,7 @@ ROOM = 16 << 20
 
 
 def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Statistics | None:
-    """Statistics u + p to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
+    """Statistics to go on with, from (u, g) of the last passes, the last at ``mixture``; None: EM's step is best.
 
     None where EM's own step is a ``stride``, where they tell nothing of the curvature, and where a component would lose
     nearly all its mass.
@@ -58,14 +57,14 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Sta
     folded = passes[-1][1]
     several = [statistics for each in passes for statistics in each]
     vectors, size, squared = coordinates(several, mixture.means, mixture.whitening, folded.mass)
-    mu = damping(math.sqrt(squared / folded.weight), stride)
-    vector = None if mu == math.inf else proposed(vectors, size, len(folded.mass), mu)
+    tau = ahead(math.sqrt(squared / folded.weight), stride)
+    vector = proposed(vectors, size, len(folded.mass), tau) if tau > 0 else None
     return None if vector is None else _unpacked(vector, folded)
 
 
-def damping(length: float, stride: float) -> float:
-    """μ = 1/τ where f has this length, per square root of a row; inf where EM's own step is a stride already."""
-    return max(length / (stride - length), 1 / REACH) if length < stride else math.inf
+def ahead(length: float, stride: float) -> float:
+    """τ where f has this length, per square root of a row; 0 where EM's own step is a stride already."""
+    return min(stride / max(length, TINY) - 1, REACH) if length < stride else 0.0
 
 
 def memory(statistics: Statistics) -> int:

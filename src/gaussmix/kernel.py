@@ -150,13 +150,13 @@ def coordinates(
     return vectors, length + whitening.size, squared
 
 
-def proposed(vectors: Array, size: int, n_components: int, mu: float) -> Array | None:
-    """The implicit Euler step of `gaussmix.acceleration` from `coordinates` of (u, g), (u, g), …, if there is one.
+def proposed(vectors: Array, size: int, n_components: int, ahead: float) -> Array | None:
+    """The step of `gaussmix.acceleration`, so many of EM's ``ahead``, from `coordinates` of (u, g), …, if there is one.
 
     The first ``size`` numbers of each of the vectors are statistics of ``n_components``, and so is the result.
     """
     found = np.empty(size)
-    return found if _kernel.propose(vectors, n_components, mu, found) else None
+    return found if _kernel.propose(vectors, n_components, ahead, found) else None
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gaussmix import start
 from gaussmix.acceleration import LONG_STRIDE
-from gaussmix.em import Plan, Run
+from gaussmix.em import MAX_ITER, Plan, Run
 from gaussmix.exchange import exchanged
 from gaussmix.merging import grouped, merge_groups
 from gaussmix.mixture import Mixture
@@ -48,12 +48,13 @@ RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
 # M-steps of a start; of one with a shared covariance, in each of so many metrics; of two starts together; after a part
-# of the components was merged; and of K components in the end.
+# of the components was merged; of K components in the end; and of the best of these, which may need more.
 SETTLE = 12
 SHARED_SETTLE, METRICS = 15, 4
 JOINT_SETTLE = 10
 BETWEEN, PART = 4, 0.3
 CLIMB = 25
+LAST = 100
 # Nats per row: solutions that are no farther apart are the same.
 SAME = 1e-4
 # Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
@@ -109,13 +110,21 @@ def _best(trials: Trials) -> Run | None:
         attempts = 1  # two ways to the same place: there is hardly a better one
     elif len(runs) == 2:
         runs = _with_union(trials, runs)
-    best = runs[0] if runs else None
+    best = _settled(trials, runs)[0] if runs else None
     for _ in range(EXCHANGES):
         better = exchanged(trials, best, attempts) if best else None
         if better is None:
             break
         best = better
     return best
+
+
+def _settled(trials: Trials, runs: list[Run]) -> list[Run]:
+    """The runs, best first, after the first went on to its end: an exchange is worth what it adds to that."""
+    best, *others = runs
+    if best.reason != MAX_ITER or best.mixture is None:
+        return runs
+    return sorted([*trials.em([best.mixture], LAST), *others], key=trials.rank, reverse=True)
 
 
 def _doubled(trials: Trials) -> Mixture | None:
