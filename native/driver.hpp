@@ -28,8 +28,8 @@ inline bool pairs_pay(std::int64_t K, std::int64_t D) {
     constexpr std::int64_t largest = 1 << 14;  // means whose pairs are added up within a tenth of a second
     return K > 2 && K <= 256 && K * D <= largest && K * K + 4 * K * D + D * D < 2 * K * D * D;
 }
-inline Components suited_to(const Level& level, Components c) {
-    if (c.D <= level.small) c.offset = nullptr;
+inline Components suited_to(Components c) {
+    if (c.D <= small) c.offset = nullptr;
     return c;
 }
 
@@ -287,7 +287,7 @@ inline int useful_threads(std::int64_t chunks, int n_threads) {
 // Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
 inline bool run(const Level& level, const Rows& rows, const Components& given, bool single, int n_threads, Sums* sums,
                 const Outputs* outputs, const std::function<bool()>& interrupted) {
-    const Components c = suited_to(level, given);
+    const Components c = suited_to(given);
     const Partition partition(c, rows.count, level.tile_rows(c, single), sums != nullptr);
     const int threads = useful_threads(partition.chunks, n_threads);
     std::vector<double> pairs(sums && c.offset ? c.K * c.K : 0);

@@ -162,7 +162,7 @@ public:
     double dense_cost() const {
         const double K = double(c.K), D = double(c.D);
         // A tied pass whitens a row once, and its statistics may come from pairs of means.
-        const double of_tied = 4 * D + (suited_to(level, c).offset ? K / 2 + D * D / K : double(size));
+        const double of_tied = 4 * D + (suited_to(c).offset ? K / 2 + D * D / K : double(size));
         return (15 + (c.shared ? of_tied : 1.5 * unit_cost())) * K / vector_rows();
     }
     double cost(double vectors, double count) const {

@@ -16,7 +16,6 @@ extern const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL);
 const Level GAUSSMIX_JOIN(level_, GAUSSMIX_LEVEL) = {
     GAUSSMIX_STRING(GAUSSMIX_LEVEL),
     lanes<double>,
-    small,
     [](const Components& c, bool single) { return single ? tile_rows<float>(c) : tile_rows<double>(c); },
     [](const Components& c, bool single) { return single ? Tile<float>::bytes(c) : Tile<double>::bytes(c); },
     [](const Rows& rows, const Components& c, bool single, std::int64_t begin, std::int64_t end, void* workspace,

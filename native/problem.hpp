@@ -81,11 +81,13 @@ struct Watch {
     void* self;
 };
 
+// Features up to which the compiler knows a component's whole triangle, so that most of it stays in registers.
+constexpr int small = 8;
+
 // One instruction set's kernel: everything in it is called through these pointers.
 struct Level {
     const char* name;
     int lanes;  // doubles in a vector
-    int small;  // features up to which all sums of a component fit into registers
     std::int64_t (*tile_rows)(const Components&, bool single);
     std::size_t (*workspace_bytes)(const Components&, bool single);
     // Rows [begin, end): adds to `sums` if not null, fills `outputs` if not null.

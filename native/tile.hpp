@@ -13,15 +13,14 @@ using gaussmix::Components;
 using gaussmix::Outputs;
 using gaussmix::Rows;
 using gaussmix::Sums;
+using gaussmix::small;
 using gaussmix::Watch;
 
 // Vectors of lanes in a panel: with `height` rows of W, as many accumulators stay in registers.
 constexpr int width = 4;
 constexpr int height = GAUSSMIX_BYTES == 64 ? 6 : 3;
-// Features up to which a component's whole triangle fits into registers.
-constexpr int small = GAUSSMIX_BYTES == 64 ? 8 : 4;
 // Features up to which the second moment of a component is cheapest in registers, in several visits.
-constexpr int small_triangle = GAUSSMIX_BYTES == 64 ? 14 : 4;
+constexpr int small_triangle = 14;
 
 template <class Real>
 constexpr int panel_rows = width * lanes<Real>;
