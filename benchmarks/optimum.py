@@ -19,6 +19,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import common
 import numpy as np
 from problems import COUNT, problem
 
@@ -91,7 +92,10 @@ def main() -> None:
         best[str(index)] = float(known)
     BEST.write_text(json.dumps(best, indent=0) + "\n")
     sizes = {index: len(problem(index)[0]) for index in range(arguments.problems)}
-    print("| fit | within 1e-3 nats per row of the best known | seconds |\n|---|---|---|")
+    about = common.machine(1)
+    for what in ("date", "processor", "instruction set of gaussmix"):
+        print(f"- {what}: {about[what]}")
+    print("\n| fit | within 1e-3 nats per row of the best known | seconds |\n|---|---|---|")
     for name, values in reached.items():
         hits = sum(best[str(index)] / sizes[index] - value < HIT for index, value in values)
         print(f"| {name} | {100 * hits / len(values):.0f} % of {len(values)} | {seconds[name]:.1f} |")

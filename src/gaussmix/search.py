@@ -57,9 +57,10 @@ CLIMB = 25
 LAST = 100
 # Nats per row: solutions that are no farther apart are the same.
 SAME = 1e-4
-# Exchanges; and attempts of one, each with other random directions, before the solution counts as the best.
+# Exchanges; and attempts of one, each with other random directions, before the solution counts as the best: so many as
+# ATTEMPTED multiplications of a pass allow, at least and at most.
 EXCHANGES = 12
-ATTEMPTS = 6
+ATTEMPTED, ATTEMPTS = 4_000_000, (2, 8)
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
@@ -72,7 +73,8 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     n_components, n_features = blank.means.shape
     # Rows of a covariance that are its own: what a component costs, and the data that it needs, grow with them.
     height = 1 if len(blank.family.structure.moment_shape(n_components, n_features)) == 2 else n_features
-    n_rows = min(SEARCH_ROWS, source.n_rows, WORK // (n_components * (n_features + 1) * (height + 1)))
+    work = n_components * (n_features + 1) * (height + 1)
+    n_rows = min(SEARCH_ROWS, source.n_rows, WORK // work)
     room = 4 * n_components * (height + 1)
     if n_components == 1 or n_components > LARGEST or blank.has_noise or n_rows < room:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
@@ -80,7 +82,8 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     centre = np.median(block.rows[:: 1 + len(block.rows) // MEDIAN_ROWS], axis=0)
     sample = ArraySource(_lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
     prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
-    best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng))
+    attempts = int(np.clip(ATTEMPTED // (n_rows * work), *ATTEMPTS))
+    best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng), attempts)
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     order = np.lexsort((*best.mixture.means.T[::-1], -best.mixture.weights))
@@ -99,13 +102,12 @@ def _lightened(rows: Array, pseudo_rows: PseudoRows) -> NDArray[np.floating]:
     return rows if (seen | (middle < 1 / RANGE) | (largest > RANGE)).any() else rows.astype(np.float32)
 
 
-def _best(trials: Trials) -> Run | None:
+def _best(trials: Trials, attempts: int) -> Run | None:
     """Both starts, their union, and exchanges."""
     starts = [
         each for each in (_doubled(trials), _doubled_with_shared_covariance(trials)) if each is not None
     ]
     runs = trials.em(starts, CLIMB)
-    attempts = ATTEMPTS
     if len(runs) == 2 and trials.better(runs[1], runs[0], -SAME):
         attempts = 1  # two ways to the same place: there is hardly a better one
     elif len(runs) == 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class ArraySource:
         """D."""
         return int(self.rows.shape[1])
 
-    @property
+    @cached_property
     def weight(self) -> float:
         """N = Σw."""
         return float(self.n_rows if self.weights is None else self.weights.sum())
