@@ -1,7 +1,6 @@
 // Longer steps than EM's own: several along its path at once, see gaussmix/acceleration.py.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -34,7 +33,8 @@ inline std::int64_t solve_independent(double* table, std::int64_t m, std::int64_
     }
     for (std::int64_t k = n; k-- > 0;) {
         for (std::int64_t j = k + 1; j < n; ++j) subtract(k, j, table[k * width + j]);
-        for (std::int64_t i = width; i-- > k;) table[k * width + i] /= table[k * width + k];
+        for (std::int64_t i = width; i-- > k;)  // the pivot last
+            table[k * width + i] /= table[k * width + k];
     }
     return n;
 }

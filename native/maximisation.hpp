@@ -64,8 +64,8 @@ inline double whiten_all(const Level& level, const double* covariances, std::int
     return log_root;
 }
 
-// Fills the parameters, from the covariances of the last M-step; false where the likelihood has no maximum. pi_0 and the sum of ln|W|, which is NaN where a
-// covariance has no whitening, are left in `noise` and `log_root`.
+// Fills the parameters, from the covariances of the last M-step; false where the likelihood has no maximum. pi_0 and the
+// sum of ln|W|, which is NaN where a covariance has no whitening, are left in `noise` and `log_root`.
 inline bool maximise(const Level& level, const Moments& m, const Supplement& supplement, bool equal_weights,
                      const std::string& volume_and_shape, const std::string& axes, const double* previous, const Parameters& to,
                      double& noise, double& log_root) {

@@ -51,7 +51,8 @@ inline void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sum
     });
 }
 
-// Where a visit that begins with row `from` of a triangle ends: sums and operands of more rows leave 32 registers.
+// Where a visit that begins with row `from` of a triangle ends: sums and operands of more rows leave 32 registers. With 16
+// some wait in the nearest cache, which costs no more than shorter visits, and more of them.
 constexpr int end_of_visit(int from, int D) {
     if (from == 0 && (D == 6 || D == 7)) return 4;  // the rest is a visit, too, and not a short one
     int to = from, sums = 0;

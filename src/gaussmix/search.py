@@ -112,7 +112,7 @@ def _best(trials: Trials, attempts: int) -> Run | None:
         attempts = 1  # two ways to the same place: there is hardly a better one
     elif len(runs) == 2:
         runs = _with_union(trials, runs)
-    best = _settled(trials, runs)[0] if runs else None
+    best = _settled(trials, runs) if runs else None
     for _ in range(EXCHANGES):
         better = exchanged(trials, best, attempts) if best else None
         if better is None:
@@ -121,12 +121,12 @@ def _best(trials: Trials, attempts: int) -> Run | None:
     return best
 
 
-def _settled(trials: Trials, runs: list[Run]) -> list[Run]:
-    """The runs, best first, after the first went on to its end: an exchange is worth what it adds to that."""
+def _settled(trials: Trials, runs: list[Run]) -> Run:
+    """The best of the runs after the first, so far the best, went on to its end: an exchange is worth what it adds."""
     best, *others = runs
     if best.reason != MAX_ITER or best.mixture is None:
-        return runs
-    return sorted([*trials.em([best.mixture], LAST), *others], key=trials.rank, reverse=True)
+        return best
+    return max([*trials.em([best.mixture], LAST), *others], key=trials.rank, default=best)
 
 
 def _doubled(trials: Trials) -> Mixture | None:

@@ -54,9 +54,9 @@ class Candidate:
         value: float | None = getattr(self if name in ("icl", "cv") else self.fit, name)
         return math.inf if value is None else float(value)
 
-    def rank(self, name: str) -> tuple[bool, float]:
-        """Sound ones first, then by the criterion."""
-        return self.fit is None or bool(self.fit.degenerate), self.criterion(name)
+    def rank(self, name: str) -> tuple[bool, float, bool]:
+        """Sound ones first, then by the criterion; of equal ones those fitted to all rows."""
+        return self.fit is None or bool(self.fit.degenerate), self.criterion(name), self.provisional
 
 
 @dataclass(frozen=True)
@@ -224,12 +224,13 @@ class _Contest:
 
         What these have beyond what was expected is the sample's luck. It is the others' as much.
         """
-        waiting = sorted((each for each in found if each.provisional), key=self._rank)
-        cells = self._cells(self.source) if waiting else self.cells
+        if self.swept is self.source:
+            return found
+        cells = self._cells(self.source)
         fitted, gained, luck = dict[int, Candidate](), list[float](), 0.0
-        for each in waiting:
-            ranks = sorted(map(self._rank, fitted.values()))
-            if len(ranks) >= POLISHED and ranks[0] <= self._rank(_raised(each, luck)):
+        for each in sorted((each for each in found if each.provisional), key=self._rank):
+            enough = len(fitted) >= POLISHED
+            if enough and min(map(self._rank, fitted.values())) <= self._rank(_raised(each, luck)):
                 break
             k, name, expected = each.n_components, each.covariance_type, each.fit
             assert expected is not None
@@ -239,7 +240,7 @@ class _Contest:
             luck = sum(gained) / len(gained)
         return [fitted.get(id(each)) or _raised(each, luck) for each in found]
 
-    def _rank(self, candidate: Candidate) -> tuple[bool, float]:
+    def _rank(self, candidate: Candidate) -> tuple[bool, float, bool]:
         return candidate.rank(self.criterion)
 
 
