@@ -1,6 +1,5 @@
 // The door to Python: checks shapes, releases the GIL, computes. The arrays are those of gaussmix/reference.py.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -17,6 +16,8 @@
 #include <tuple>
 
 #include "acceleration.hpp"
+#include "arrays.hpp"
+#include "degeneracy.hpp"
 #include "hierarchical.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
@@ -29,14 +30,13 @@ namespace nb = nanobind;
 namespace {
 
 using namespace gaussmix;
-using AnyRows = nb::ndarray<nb::ro, nb::numpy, nb::ndim<2>, nb::device::cpu>;
-using In = nb::ndarray<const double, nb::numpy, nb::c_contig, nb::device::cpu>;
-using Out = nb::ndarray<double, nb::numpy, nb::c_contig, nb::device::cpu>;
-using InOrder = nb::ndarray<const std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using OutOrder = nb::ndarray<std::int32_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using InLabels = nb::ndarray<const std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using OutLabels = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using OutLabels2 = nb::ndarray<std::int64_t, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using In = Array<const double>;
+using Out = Array<double>;
+using InOrder = Array<const std::int32_t, 1>;
+using OutOrder = Array<std::int32_t, 1>;
+using InLabels = Array<const std::int64_t, 1>;
+using OutLabels = Array<std::int64_t, 1>;
+using OutLabels2 = Array<std::int64_t, 2>;
 
 // The level to use: GAUSSMIX_SIMD if it is set, otherwise the widest.
 const Level& chosen() {
@@ -56,11 +56,8 @@ void require(bool holds, const char* message) {
 }
 
 Rows view(const AnyRows& x) {
-    const bool single = x.dtype() == nb::dtype<float>();
-    require(single || x.dtype() == nb::dtype<double>(), "rows must be float32 or float64");
-    const std::int64_t item = single ? 4 : 8;
-    return {static_cast<const char*>(x.data()), std::int64_t(x.shape(0)), x.stride(0) * item, x.stride(1) * item,
-            single, nullptr, nullptr};
+    require(x.single() || PyArray_TYPE(x.array) == NPY_DOUBLE, "rows must be float32 or float64");
+    return {x.data(), std::int64_t(x.shape(0)), x.stride(0), x.stride(1), x.single(), nullptr, nullptr};
 }
 
 struct Problem {
@@ -273,25 +270,36 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
             "covariances must be variances (K, D) or matrices (K, D, D)");
     for (std::size_t k = 0; k < weights.size(); ++k) log_weights.data()[k] = std::log(weights.data()[k]);
     const std::int64_t D = diagonal ? 1 : std::int64_t(whitening.shape(2)), size = std::int64_t(whitening.size());
+    log_weights.freeze(), whitening.freeze();
     return whiten_all(chosen(), covariances.data(), size / (D * D), D, whitening.data());
 }
 
-// Sums of squares of W_k R^(1/2), W (slices, D) or (slices, D, D), R^(1/2) the diagonal (D,): one for each slice.
-double scaled_squares(const In& whitening, const In& deviations, const Out& squares) {
-    const std::size_t D = deviations.size(), slices = squares.size();
-    require(D > 0 && slices > 0 && whitening.size() % (slices * D) == 0, "deviations (D,), squares (slices,) and whitening disagree");
-    const std::size_t size = whitening.size() / slices;
+// Sum of squares of all W_k R^(1/2), W (slices, D) or (slices, D, D), R^(1/2) the diagonal (D,).
+double scaled_squares(const In& whitening, const In& deviations) {
+    const std::size_t D = deviations.size();
+    require(D > 0 && whitening.size() % D == 0, "deviations (D,) and whitening disagree");
     double total = 0;
-    for (std::size_t k = 0; k < slices; ++k) {
-        double sum = 0;
-        for (std::size_t begin = k * size; begin < (k + 1) * size; begin += D)
-            for (std::size_t j = 0; j < D; ++j) {
-                const double scaled = whitening.data()[begin + j] * deviations.data()[j];
-                sum += scaled * scaled;
-            }
-        squares.data()[k] = sum, total += sum;
-    }
+    for (std::size_t begin = 0; begin < whitening.size(); begin += D)
+        for (std::size_t j = 0; j < D; ++j) {
+            const double scaled = whitening.data()[begin + j] * deviations.data()[j];
+            total += scaled * scaled;
+        }
     return total;
+}
+
+// Whether no component can be degenerate, see degeneracy.hpp; covariances in the shape of the whitening.
+bool is_surely_sound(const In& whitening, const In& covariances, const In& mass, const In& deviations, double pseudo_rows,
+                     double supplied, double few, double larger) {
+    const std::size_t K = mass.size(), D = deviations.size();
+    const bool diagonal = whitening.ndim() == 2;
+    require(K > 0 && D > 0 && (diagonal ? whitening.size() == K * D
+                                        : whitening.ndim() == 3 && (whitening.shape(0) == K || whitening.shape(0) == 1) &&
+                                              whitening.size() == whitening.shape(0) * D * D) &&
+                covariances.size() == whitening.size(),
+            "whitening and covariances must be (K, D), (1, D, D) or (K, D, D)");
+    const Moments given{std::int64_t(K), std::int64_t(D), std::int64_t(whitening.shape(0)), diagonal, nullptr, mass.data(),
+                        nullptr, covariances.data()};
+    return surely_sound(given, whitening.data(), {pseudo_rows, supplied, few, larger, deviations.data()});
 }
 
 void check_family(const std::string& volume_and_shape, const std::string& axes, bool diagonal, bool one) {
@@ -347,6 +355,7 @@ std::optional<std::tuple<double, double>> maximise_bound(
                                 floor_rows};
     double log_root = 0;
     const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data()};
+    for (const Out& out : {weights, means, covariances, log_weights, whitening}) out.freeze();
     const Level& level = chosen();
     nb::gil_scoped_release release;
     if (!maximise(level, from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root))
@@ -442,6 +451,7 @@ std::vector<std::int32_t> tiles_of_rows(const AnyRows& x, std::int64_t K) {
 }  // namespace
 
 NB_MODULE(_kernel, m) {
+    if (PyArray_ImportNumPyAPI() < 0) throw nb::python_error();
     m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
           nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
@@ -464,12 +474,15 @@ NB_MODULE(_kernel, m) {
           nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
           nb::arg("axes"), nb::arg("previous"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("covariances").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("whitening").noconvert(),
-          "Fills the parameters of an M-step; returns the weight of noise and the sum of ln|W|, or None.");
+          "Fills and freezes the parameters of an M-step; returns the weight of noise and the sum of ln|W|, or None.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
-          "Fills log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
-    m.def("scaled_squares", &scaled_squares, nb::arg("whitening"), nb::arg("deviations"), nb::arg("squares").noconvert(),
-          "Fills the sums of squares of each whitening in units of the features' deviations; returns their total.");
+          "Fills and freezes log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
+    m.def("scaled_squares", &scaled_squares, nb::arg("whitening"), nb::arg("deviations"),
+          "The sum of squares of each whitening in units of the features' deviations.");
+    m.def("surely_sound", &is_surely_sound, nb::arg("whitening"), nb::arg("covariances"), nb::arg("mass"),
+          nb::arg("deviations"), nb::arg("pseudo_rows"), nb::arg("supplied"), nb::arg("few"), nb::arg("larger"),
+          "Whether bounds alone tell that no component is degenerate.");
     m.def("solve", &solve, nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("scatter"), nb::arg("mass"),
           nb::arg("previous").none(), nb::arg("covariances").noconvert(),
           "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");

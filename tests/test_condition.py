@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import GaussianMixture, Mixture, families, start
+from gaussmix import GaussianMixture, Mixture, degeneracy, families, start
 from gaussmix.bounded import FAMILIES, Bounded, cut
 from gaussmix.degeneracy import degenerate_components
 from gaussmix.errors import ParameterError
@@ -233,6 +233,29 @@ def test_thin_and_few_without_regularisation():
             covariances=[np.cov(part.T, bias=True) for part in centre],
         )
         assert degenerate(rows, mixture, 0.0) == expected
+
+
+@pytest.mark.parametrize("family", families.NAMES)
+def test_bounds_clear_none_that_is_degenerate(family, monkeypatch):
+    """Where bounds tell that all are sound, eigenvalues say so too; and in most sound mixtures bounds tell it."""
+    rng = np.random.default_rng(5)
+    found = []
+    for size in np.geomspace(1e-5, 1, 25):
+        for n_rows in (5, 9, 60):
+            few = rng.normal(size=(n_rows, 2)) * [size, 1.0] + 9
+            rows = np.concatenate([rng.normal(size=(120, 2)), few])
+            labels = np.repeat([0, 1], [120, n_rows])
+            mixture = quiet(rows, 2, covariance_type=family, init_params=labels, max_iter=1).mixture
+            prior = start.data_prior(ArraySource(rows), 2, 1e-6)
+            told = degeneracy._surely_sound(mixture, mixture.fold(rows).mass, prior.pseudo_rows)
+            with monkeypatch.context() as patched:
+                patched.setattr(degeneracy, "_surely_sound", lambda *given: False)
+                exact = degenerate(rows, mixture)
+            assert not told or exact == ()
+            assert degenerate(rows, mixture) == exact
+            found.append((told, exact == ()))
+    told, sound = np.sum(found, axis=0)
+    assert told > 0.4 * sound
 
 
 def test_the_result_says_which_and_what_to_do(spiky):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.kernel import surely_sound
 from gaussmix.maximisation import best_covariances
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior, PseudoRows
@@ -22,8 +23,9 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 
 SUPPLIED = 0.1
-# What pseudo-rows are hardly worth: where components share nothing, and where one may give its shape to another.
-HARDLY, HARDLY_SHARED = 1e-2, 1e-3
+# Pseudo-rows that are a smaller part supply less than that: where components share nothing, and where one may give its
+# shape to another.
+HARDLY, HARDLY_SHARED = 0.9 * SUPPLIED, 1e-3
 ALONE = ("VII", "VVI", "VVV")
 FEW_ROWS = 3
 RELATIVE = 1e-3
@@ -33,21 +35,18 @@ LARGEST = 1e250
 
 def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior) -> tuple[int, ...]:
     """Indices of the degenerate components of a mixture; ``statistics`` are of a pass at it."""
+    if _surely_sound(mixture, statistics.mass, prior.pseudo_rows):
+        return ()
     spread = spread_features(prior)
     if not spread.any():
         return ()
-    mass = statistics.mass
-    if _hardly_supplied(mixture, mass, prior.pseudo_rows):
-        degenerate = np.zeros(len(mass), dtype=bool)
-    else:
-        degenerate = _mostly_supplied(mixture, statistics, prior, spread)
+    degenerate = _mostly_supplied(mixture, statistics, prior, spread)
+    mass = np.maximum(statistics.mass, 1e-300)
     few = mass < FEW_ROWS * (spread.sum() + 1)
     if few.any():
         covariances = _spread_out(mixture, mixture.covariances, spread)
-        shares = np.maximum(mass, 1e-300)
-        pooled = np.tensordot(shares / shares.sum(), covariances, axes=1)
-        if not _hardly_flat(mixture.whitening, pooled):
-            degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
+        pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)
+        degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
     return tuple(int(k) for k in np.flatnonzero(degenerate))
 
 
@@ -57,16 +56,25 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
     return varying
 
 
-def _hardly_supplied(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
-    """Whether pseudo-rows are so small a part of every smallest eigenvalue that no family need be asked.
+def _surely_sound(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
+    """Whether bounds tell that no component is degenerate, so that no family need be asked and no eigenvalue known.
 
-    In units of the features' spread they are ν / (N_k + ν) of every eigenvalue, and the inverse's trace is at least one
-    over the smallest of Σ_k.
+    In units of the features' spread pseudo-rows are ν / (N_k + ν) of every eigenvalue, and tr(Σ_k⁻¹ R) is at least one
+    over the smallest of Σ_k; tr(Σ_k⁻¹ P) is at least one over the smallest relative to the pooled P.
     """
-    if pseudo_rows.constant.any():
+    if pseudo_rows.any_constant:
         return False
-    parts = pseudo_rows.count / (mass + pseudo_rows.count + 1e-300) * pseudo_rows.traces(mixture.whitening)
-    return bool(parts.max() < (HARDLY if mixture.family.name in ALONE else HARDLY_SHARED))
+    structure, n_features = mixture.family.structure, mixture.n_features
+    return surely_sound(
+        mixture.whitening,
+        structure.spread(mixture.covariances, n_features),
+        mass,
+        pseudo_rows.deviations,
+        pseudo_rows.count,
+        HARDLY if mixture.family.name in ALONE else HARDLY_SHARED,
+        FEW_ROWS * (n_features + 1),
+        1 / RELATIVE,
+    )
 
 
 def _mostly_supplied(
@@ -116,15 +124,6 @@ def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: ND
         relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale
     clipped: Array = np.clip(relative, -LARGEST, LARGEST)
     return clipped
-
-
-def _hardly_flat(whitening: Array, pooled: Array) -> bool:
-    """Whether all tr(Σ_k⁻¹ P), at least one over the smallest eigenvalue of Σ_k relative to P, are small enough."""
-    if whitening.shape[-1] != len(pooled):  # features without spread
-        return False
-    with np.errstate(all="ignore"):
-        parts = (whitening * pooled if pooled.ndim == 1 else whitening @ pooled) * whitening
-        return bool(parts.reshape(len(parts), -1).sum(axis=1).max() < 1 / RELATIVE)
 
 
 def _relative_smallest(covariances: Array, pooled: Array) -> Array:

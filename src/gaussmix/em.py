@@ -213,8 +213,7 @@ def hoped(run: Run, recent: int, times: float) -> float:
 def _with(run: Run, **changes: Any) -> Run:
     """The run with some fields changed, as `dataclasses.replace` does it, at a tenth of its time."""
     changed: Run = object.__new__(Run)
-    changed.__dict__.update(run.__dict__)
-    changed.__dict__.update(changes)
+    changed.__dict__.update(run.__dict__, **changes)
     return changed
 
 

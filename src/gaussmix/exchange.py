@@ -38,7 +38,7 @@ SPLIT_STEPS = (4, 12)
 # The race: (pairs, M-steps) of its rounds. Who would still be behind when it gained HOPE times what the RECENT last
 # passes gained is out; in the first round, in which all gain much, that leaves the choice to the rank. A success gains
 # more than SUCCESS, in nats per row.
-RACE = ((8, 3), (3, 10), (1, 100))
+RACE = ((8, 3), (3, 10), (1, 10), (1, 20), (1, 70))
 HOPE, RECENT = 10, 3
 SUCCESS = 1e-5
 # So few steps are plain ones: acceleration would not begin to pay.
@@ -75,15 +75,14 @@ def exchanged(trials: Trials, best: Run, attempts: int) -> Run | None:
 
 def _raced(trials: Trials, starts: list[tuple[int, Mixture]], best: Run) -> Run | None:
     """The winner, if it is better than ``best``; of pairs that split the same component only the best go on."""
-    ended: list[tuple[int, Run]] = []
+    ended = [(c, Run(each)) for c, each in starts]
     for lanes, steps in RACE:
-        starts = starts[:lanes]
-        runs = trials.in_turn([each for _, each in starts], steps, accelerated=steps > PLAIN)
-        ended = [(c, run) for (c, _), run in zip(starts, runs, strict=True) if run.mixture is not None]
+        runs = trials.further([run for _, run in ended[:lanes]], steps, accelerated=steps > PLAIN)
+        ended = [(c, run) for (c, _), run in zip(ended, runs, strict=False) if run.mixture is not None]
         ended = [(c, run) for c, run in ended if _hopes(trials, run, best)]
         ended.sort(key=lambda pair: trials.rank(pair[1]), reverse=True)
         firsts = dict(reversed(ended))
-        starts = [(c, run.mixture) for c, run in ended if firsts[c] is run and run.mixture is not None]
+        ended = [(c, run) for c, run in ended if firsts[c] is run]
     return ended[0][1] if ended and trials.better(ended[0][1], best, SUCCESS) else None
 
 

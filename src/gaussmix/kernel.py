@@ -174,6 +174,26 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     return Prepared(log_weights, whitening, log_root)
 
 
+def surely_sound(
+    whitening: Array,
+    covariances: Array,
+    mass: Array,
+    deviations: Array,
+    pseudo_rows: float,
+    supplied: float,
+    few: float,
+    larger: float,
+) -> bool:
+    """Whether bounds alone tell that no component is degenerate: see `gaussmix.degeneracy`.
+
+    So many ``pseudo_rows``, of standard ``deviations`` (D,), are less than the part ``supplied`` of every eigenvalue,
+    and the pooled covariance is less than so many times ``larger`` than that of components with a mass below ``few``.
+    W and ``covariances`` are (K, D), (1, D, D) or (K, D, D).
+    """
+    limits = (pseudo_rows, supplied, few, larger)
+    return _kernel.surely_sound(whitening, covariances, mass, deviations, *limits)
+
+
 def seeds_of(points: Array, weights: Array, first: int, chances: Array) -> NDArray[np.int64]:
     """k-means++ among points (n, D) from a first one on, fewer where every point is a seed.
 

@@ -157,7 +157,7 @@ class Mixture:
         noise_weight: float,
         prepared: Prepared | None = None,
     ) -> Mixture:
-        """Other parameters, unchecked, of the same family, names and noise density; ``prepared`` for the pass.
+        """Other parameters, unchecked, of the same family, names and noise; ``prepared`` for the pass, and frozen.
 
         Raises
         ------
@@ -167,10 +167,17 @@ class Mixture:
         made: Mixture = object.__new__(Mixture)
         if prepared is None:
             prepared = _prepared(weights, means, covariances, self.family)
-        _frozen(prepared.whitening)
-        own = {"weights": _frozen(weights), "means": _frozen(means), "covariances": _frozen(covariances)}
-        kept = self._kept
-        made.__dict__.update(kept, **own, noise_weight=noise_weight, prepared=prepared, _kept=kept)
+            for array in (weights, means, covariances):
+                _frozen(array)
+        made.__dict__.update(
+            self._kept,
+            _kept=self._kept,
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            noise_weight=noise_weight,
+            prepared=prepared,
+        )
         return made
 
     @cached_property
@@ -435,9 +442,7 @@ def _frozen(array: Array) -> Array:
 
 
 def _prepared(weights: Array, means: Array, covariances: Array, family: Family) -> Prepared:
-    prepared = kernel.prepare(weights, family.structure.spread(covariances, means.shape[1]))
-    _frozen(prepared.whitening)
-    return prepared
+    return kernel.prepare(weights, family.structure.spread(covariances, means.shape[1]))
 
 
 def _check_whitening(mixture: Mixture) -> None:

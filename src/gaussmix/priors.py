@@ -131,14 +131,15 @@ class PseudoRows:
         if shared > 1:
             pseudo = shared * pseudo
         augmented: Array = scatter + pseudo
-        if self._any_constant:
+        if self.any_constant:
             together = counted.reshape(len(scatter), shared).sum(axis=1, keepdims=True)
             own = _diagonal(scatter) + together * self.variances
             _diagonal(augmented)[:, self.constant] = own[:, self.constant]
         return augmented, counted
 
     @cached_property
-    def _any_constant(self) -> bool:
+    def any_constant(self) -> bool:
+        """Whether there are features without spread."""
         return bool(self.constant.any())
 
     @cached_property
@@ -153,7 +154,7 @@ class PseudoRows:
         return np.diag(self._variances_added)
 
     @cached_property
-    def _deviations(self) -> Array:
+    def deviations(self) -> Array:
         """The square roots of R, (D,)."""
         return np.sqrt(self.variances)
 
@@ -164,19 +165,13 @@ class PseudoRows:
         """
         if self.count == 0:
             return 0.0
-        shared, squares = n_components / len(whitening), np.empty(len(whitening))
-        trace = _kernel.scaled_squares(whitening, self._deviations, squares)
+        shared = n_components / len(whitening)
+        trace = _kernel.scaled_squares(whitening, self.deviations)
         penalty = shared * self.count * (log_root - 0.5 * trace)
-        if self._any_constant:
-            floored = _kernel.scaled_squares(whitening, self._deviations * self.constant, squares)
+        if self.any_constant:
+            floored = _kernel.scaled_squares(whitening, self.deviations * self.constant)
             penalty -= 0.5 * shared * self.rows * floored
         return penalty
-
-    def traces(self, whitening: Array) -> Array:
-        """tr(Σ_k⁻¹ R) of each whitening, in its moment shape."""
-        squares = np.empty(len(whitening))
-        _kernel.scaled_squares(whitening, self._deviations, squares)
-        return squares
 
     # ---- as a prior -------------------------------------------------------------------------------------------
 
@@ -200,7 +195,7 @@ class PseudoRows:
             return whole._replace(scatter=supplied * whole.scatter, floors=floors)
         tied = family.name in TIED
         if tied not in self._supplements:
-            none = self.count == 0 or not self._any_constant
+            none = self.count == 0 or not self.any_constant
             self._supplements[tied] = Supplement(
                 self.count,
                 self._variances_added if none else np.where(self.constant, 0.0, self._variances_added),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gaussmix import start
 from gaussmix.acceleration import LONG_STRIDE
-from gaussmix.em import MAX_ITER, Plan, Run
+from gaussmix.em import Plan, Run
 from gaussmix.exchange import exchanged
 from gaussmix.merging import grouped, merge_groups
 from gaussmix.mixture import Mixture
@@ -60,7 +60,7 @@ SAME = 1e-4
 # Exchanges; and attempts of one, each with other random directions, before the solution counts as the best: so many as
 # ATTEMPTED multiplications of a pass allow, at least and at most.
 EXCHANGES = 12
-ATTEMPTED, ATTEMPTS = 4_000_000, (2, 8)
+ATTEMPTED, ATTEMPTS = 5_000_000, (2, 10)
 # The family with one covariance for all that a start goes through, by the second moments of the family fitted.
 SHARED = {"full": "EEE", "diagonal": "EEI", "spherical": "EII"}
 
@@ -124,9 +124,7 @@ def _best(trials: Trials, attempts: int) -> Run | None:
 def _settled(trials: Trials, runs: list[Run]) -> Run:
     """The best of the runs after the first, so far the best, went on to its end: an exchange is worth what it adds."""
     best, *others = runs
-    if best.reason != MAX_ITER or best.mixture is None:
-        return best
-    return max([*trials.em([best.mixture], LAST), *others], key=trials.rank, default=best)
+    return max([*trials.further([best], LAST), *others], key=trials.rank)
 
 
 def _doubled(trials: Trials) -> Mixture | None:

@@ -33,7 +33,7 @@ GLANCE = 1
 # Passes after which a run must be sound to go on, and ends when it has fallen so far behind another that it would have
 # to gain `HOPE` times what it gained in its `RECENT` last passes.
 LEAVING = 12
-HOPE = 30
+HOPE = 10
 RECENT = 6
 # Nats per row below its own at which a neighbour's solution may still become better; nats that make it so.
 SLACK = 0.02
@@ -79,8 +79,8 @@ class Sweep:
         plan = self.plan_of(*cell)
         starts = self._begun(shared, cell)
         others = self._brief(starts[1:] + self._split(cell), cell, BRIEF)
-        ranked = sorted(others, key=lambda run: self._is_sound(run, cell), reverse=True)
-        self.runs[cell] = self._run(starts[:1] + ranked[:1], cell, plan)
+        second = next((run for run in others if self._is_sound(run, cell)), others[0] if others else None)
+        self.runs[cell] = self._run(starts[:1] + ([second] if second else []), cell, plan)
         self._lend(cell)
 
     def _split(self, cell: Cell) -> list[Run]:

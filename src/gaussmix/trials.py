@@ -91,8 +91,12 @@ class Trials:
         self, starts: list[Mixture], passes: int, tol: float = FINE, accelerated: bool = True
     ) -> list[Run]:
         """As `em`, in the order of the starts; a run without a mixture has failed."""
+        return self.further([Run(each) for each in starts], passes, tol, accelerated)
+
+    def further(self, runs: list[Run], passes: int, tol: float = FINE, accelerated: bool = True) -> list[Run]:
+        """Runs that begin, or go on where they had no more M-steps, for so many more, in their order."""
         plan = replace(self.plan, max_iter=passes, tol=tol, accelerated=accelerated)
-        return list(em.final(self.sample, State(tuple(Run(each) for each in starts), plan)).runs)
+        return list(em.final(self.sample, State(tuple(em.resumed(run, plan) for run in runs), plan)).runs)
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
         """So many steps of plain EM, which costs less than the acceleration where few are made; the highest first."""

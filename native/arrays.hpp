@@ -1,0 +1,102 @@
+// NumPy arrays as arguments, seen through NumPy's own header: an array of the right kind costs a look at its flags,
+// where a protocol for arrays of any library would cost more than a pass over a hundred rows.
+#pragma once
+#include <nanobind/nanobind.h>
+
+#define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
+#include <numpy/arrayobject.h>
+
+#include <cstdint>
+
+namespace gaussmix {
+
+// How NumPy calls a type of numbers, and how a signature shows an array of them.
+template <class T>
+struct Numbers;
+template <>
+struct Numbers<double> {
+    static constexpr int type = NPY_DOUBLE;
+    static constexpr auto name = nanobind::detail::const_name("numpy.typing.NDArray[numpy.float64]");
+};
+template <>
+struct Numbers<std::int32_t> {
+    static constexpr int type = NPY_INT32;
+    static constexpr auto name = nanobind::detail::const_name("numpy.typing.NDArray[numpy.int32]");
+};
+template <>
+struct Numbers<std::int64_t> {
+    static constexpr int type = NPY_INT64;
+    static constexpr auto name = nanobind::detail::const_name("numpy.typing.NDArray[numpy.int64]");
+};
+
+// Numbers of an array, in C order; `const T` for one that is read. Of `Dims` dimensions, or any (0). Valid for the call.
+template <class T, int Dims = 0>
+struct Array {
+    PyArrayObject* array = nullptr;
+
+    T* data() const { return static_cast<T*>(PyArray_DATA(array)); }
+    std::size_t ndim() const { return std::size_t(PyArray_NDIM(array)); }
+    std::size_t shape(std::size_t i) const { return std::size_t(PyArray_DIM(array, int(i))); }
+    std::size_t size() const { return std::size_t(PyArray_SIZE(array)); }
+
+    // From now on nobody writes to it.
+    void freeze() const { PyArray_CLEARFLAGS(array, NPY_ARRAY_WRITEABLE); }
+
+    using Type = Numbers<std::remove_const_t<T>>;
+    static constexpr bool read = std::is_const_v<T>;
+    static bool is(PyArrayObject* given) {
+        return PyArray_TYPE(given) == Type::type && (Dims == 0 || PyArray_NDIM(given) == Dims) &&
+               (read ? PyArray_ISCARRAY_RO(given) : PyArray_ISCARRAY(given));
+    }
+};
+
+// Rows (N, D) of float32 or float64, with any strides.
+struct AnyRows {
+    PyArrayObject* array = nullptr;
+
+    const char* data() const { return PyArray_BYTES(array); }
+    bool single() const { return PyArray_TYPE(array) == NPY_FLOAT; }
+    std::size_t shape(std::size_t i) const { return std::size_t(PyArray_DIM(array, int(i))); }
+    std::int64_t stride(std::size_t i) const { return PyArray_STRIDE(array, int(i)); }  // bytes
+
+    static bool is(PyArrayObject* given) { return PyArray_NDIM(given) == 2 && PyArray_ISNOTSWAPPED(given); }
+};
+
+}  // namespace gaussmix
+
+namespace nanobind::detail {
+
+template <class T, int Dims>
+struct type_caster<gaussmix::Array<T, Dims>> {
+    using Seen = gaussmix::Array<T, Dims>;
+    NB_TYPE_CASTER(Seen, Seen::Type::name)
+
+    // What is read may be converted, and is then kept until the call has ended.
+    bool from_python(handle source, std::uint8_t flags, cleanup_list* cleanup) noexcept {
+        if (PyArray_Check(source.ptr()) && Seen::is(reinterpret_cast<PyArrayObject*>(source.ptr()))) {
+            value.array = reinterpret_cast<PyArrayObject*>(source.ptr());
+            return true;
+        }
+        if (!Seen::read || !(flags & std::uint8_t(cast_flags::convert)) || !cleanup) return false;
+        PyObject* const made = PyArray_FROM_OTF(source.ptr(), Seen::Type::type, NPY_ARRAY_CARRAY_RO);
+        if (!made) {
+            PyErr_Clear();
+            return false;
+        }
+        cleanup->append(made);
+        value.array = reinterpret_cast<PyArrayObject*>(made);
+        return Seen::is(value.array);
+    }
+};
+
+template <>
+struct type_caster<gaussmix::AnyRows> {
+    NB_TYPE_CASTER(gaussmix::AnyRows, const_name("numpy.typing.NDArray"))
+
+    bool from_python(handle source, std::uint8_t, cleanup_list*) noexcept {
+        value.array = reinterpret_cast<PyArrayObject*>(source.ptr());
+        return PyArray_Check(source.ptr()) && gaussmix::AnyRows::is(value.array);
+    }
+};
+
+}  // namespace nanobind::detail
