@@ -32,13 +32,13 @@ ROWS = 4_000
 LOSS = 0.5
 WINDOW = 0.006
 # Components that are left out for a trial, at most, and steps of such a trial and of those with halves.
-CANDIDATES = 7
+CANDIDATES = 5
 LEFT_OUT_STEPS = 5
-SPLIT_STEPS = (4, 12)
+SPLIT_STEPS = (4, 8)
 # The race: (pairs, M-steps) of its rounds. Who would still be behind when it gained HOPE times what the RECENT last
 # passes gained is out; in the first round, in which all gain much, that leaves the choice to the rank. A success gains
 # more than SUCCESS, in nats per row.
-RACE = ((8, 3), (3, 10), (1, 10), (1, 20), (1, 70))
+RACE = ((8, 3), (3, 8), (1, 10), (1, 20), (1, 70))
 HOPE, RECENT = 10, 3
 SUCCESS = 1e-5
 # So few steps are plain ones: acceleration would not begin to pay.
