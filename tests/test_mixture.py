@@ -206,6 +206,29 @@ def test_number_of_parameters(name):
     assert Mixture(**noisy).n_parameters == expected + 2
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_components_in_another_order(name):
+    """The same density, to the bit component by component; the largest first, equal ones by their means."""
+    mixture = of_family(name)
+    rows = np.random.default_rng(2).normal(size=(50, 2)) * 2
+    order = np.array([2, 0, 1])
+    other = mixture.reordered(order)
+    assert np.array_equal(other.means, mixture.means[order])
+    assert np.array_equal(other.full_covariances, mixture.full_covariances[order])
+    np.testing.assert_allclose(
+        other.responsibilities(rows), mixture.responsibilities(rows)[:, order], rtol=1e-13
+    )
+    folded = mixture.fold(rows)
+    moved, again = folded.reordered(order), other.fold(rows)
+    for field in ("origin", "mass", "first", "second"):
+        np.testing.assert_allclose(getattr(moved, field), getattr(again, field), rtol=1e-12, atol=1e-12)
+    for array in (other.weights, other.means, other.covariances, other.whitening):
+        assert not array.flags.writeable
+    assert np.all(np.diff(mixture.reordered(mixture.largest_first()).weights) <= 0)
+    even = Mixture(weights=[0.25] * 4, means=[[1, 2], [0, 5], [1, 0], [0, 1]], covariances=[np.eye(2)] * 4)
+    assert list(even.largest_first()) == [3, 1, 2, 0]
+
+
 # ---- density and responsibilities --------------------------------------------------------------------------
 
 

@@ -35,6 +35,14 @@ def test_the_truth_is_chosen(selection):
     assert selection.criterion == "bic"
 
 
+def test_the_largest_component_comes_first(selection, clusters):
+    """Whatever the seed: candidates that start from one another have no order of their own."""
+    other = gaussmix.select(clusters, range(1, 6), ["EII", "VVV", "tied"], random_state=1)
+    for candidate in (*selection.candidates, *other.candidates):
+        assert np.all(np.diff(candidate.fit.mixture.weights) <= 0)
+    np.testing.assert_allclose(other.best.mixture.means, selection.best.mixture.means, atol=0.01)
+
+
 def test_the_table(selection, clusters):
     """One row per candidate, in order, each value that of the fit and by definition."""
     table = selection.table.to_pylist()

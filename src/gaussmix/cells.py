@@ -88,10 +88,21 @@ class Cells:
         if best is None:
             return "no start has an M-step: a covariance is singular, and reg_covar=0 leaves it so."
         try:
-            fit = choose(State((best,), self.plan(*cell)), self.source.weight, self.source.feature_names)
+            fit = choose(
+                State((_largest_first(best),), self.plan(*cell)),
+                self.source.weight,
+                self.source.feature_names,
+            )
         except SingularError as error:
             return str(error)
         return replace(fit, start_log_likelihoods=tuple(run.log_likelihoods[-1] for run in runs))
+
+
+def _largest_first(run: Run) -> Run:
+    """The run with the largest component first: starts that cells share have an order of their own."""
+    assert run.mixture is not None and run.folded is not None
+    order = run.mixture.largest_first()
+    return replace(run, mixture=run.mixture.reordered(order), folded=run.folded.reordered(order))
 
 
 def fitted_alone(

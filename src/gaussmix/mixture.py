@@ -429,6 +429,22 @@ class Mixture:
             feature_names=None if self.feature_names is None else [self.feature_names[j] for j in index],
         )
 
+    def largest_first(self) -> NDArray[np.int64]:
+        """The order (K,) of components by decreasing weight; equal weights go by their means."""
+        return np.lexsort((*self.means.T[::-1], -self.weights))
+
+    def reordered(self, order: NDArray[np.int64]) -> Mixture:
+        """The same components in another ``order`` (K,)."""
+        log_weights, whitening, log_root = self.prepared
+        shared = self.covariances.shape == self.family.structure.shape(0, self.n_features)
+        return self.with_parameters(
+            _frozen(self.weights[order]),
+            _frozen(self.means[order]),
+            self.covariances if shared else _frozen(self.covariances[order]),
+            self.noise_weight,
+            Prepared(log_weights[order], whitening if shared else _frozen(whitening[order]), log_root),
+        )
+
     def _rows(self, X: ArrayLike) -> Array:
         """``X`` as rows that this mixture can evaluate; selects the named columns of a data frame."""
         from gaussmix.rows import as_rows

@@ -86,8 +86,14 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng), attempts)
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
-    order = np.lexsort((*best.mixture.means.T[::-1], -best.mixture.weights))
-    return _reordered(best.mixture, order, centre, blank.feature_names)
+    found = best.mixture.reordered(best.mixture.largest_first())
+    return Mixture.unchecked(
+        found.weights,
+        found.means + centre,
+        found.covariances,
+        found.covariance_type,
+        feature_names=blank.feature_names,
+    )
 
 
 def _lightened(rows: Array, pseudo_rows: PseudoRows) -> NDArray[np.floating]:
@@ -193,18 +199,3 @@ def _groups(trials: Trials, run: Run, parts: Parts, n_groups: int) -> NDArray[np
     weights = np.ones(len(rows)) if weights is None else weights
     weighed = gamma * (weights * (trials.sample.weight / weights.sum()))[:, None]
     return merge_groups(parts, weighed, n_groups, run.mixture.family.structure.name == "spherical")
-
-
-def _reordered(
-    mixture: Mixture, order: NDArray[np.int64], centre: Array, feature_names: tuple[str, ...] | None
-) -> Mixture:
-    """The components in another order, and back where the rows are."""
-    shared = mixture.covariances.shape == mixture.family.structure.shape(0, mixture.n_features)
-    covariances = mixture.covariances if shared else mixture.covariances[order]
-    return Mixture.unchecked(
-        mixture.weights[order],
-        mixture.means[order] + centre,
-        covariances,
-        mixture.covariance_type,
-        feature_names=feature_names,
-    )

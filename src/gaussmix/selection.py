@@ -131,7 +131,8 @@ def select(
     """Fit every combination of K and family, and choose by a criterion.
 
     Each combination starts from several places, mostly from others that are fitted already, and keeps its best sound
-    solution. With more than 20,000 rows all are fitted to a sample, and the most promising then to all rows.
+    solution, the largest component first. With more than 20,000 rows all are fitted to a sample, and the most promising
+    then to all rows.
 
     Parameters
     ----------

@@ -118,6 +118,11 @@ class Statistics:
             )
         return self.with_sums(origin, self.mass, first, second)
 
+    def reordered(self, order: NDArray[np.int64]) -> Statistics:
+        """The same of components in another ``order`` (K,)."""
+        second = self.second[order] if len(self.second) == len(order) else self.second
+        return self.with_sums(self.origin[order], self.mass[order], self.first[order], second)
+
     def scatter(self) -> tuple[Array, Array]:
         """Means μ_k, eq. (7), (K, D) and scatter Σ_n w_n γ(z_nk)(x_n − μ_k)(x_n − μ_k)ᵀ, in the shape of `second`.
 

@@ -26,10 +26,12 @@ from gaussmix.statistics import Statistics
 Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
-# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at each start.
-BRIEF = 2
-LOOK = 3
+# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; of the K splits of a
+# solution, those at which it is worth.
+BRIEF = 1
+LOOK = 2
 GLANCE = 1
+SPLITS = 1 / 3
 # Passes after which a run must be sound to go on, and ends when it has fallen so far behind another that it would have
 # to gain `HOPE` times what it gained in its `RECENT` last passes.
 LEAVING = 12
@@ -89,7 +91,8 @@ class Sweep:
         if (k - 1, name) not in self._lent or k > self.source.n_rows:
             return []
         halved = self.starts.splits(self._lent[k - 1, name])
-        return self._brief(self._begun(halved, cell), cell, GLANCE)[:1]
+        likely = self._brief(self._begun(halved, cell), cell, 0)[: 1 + int(SPLITS * k)]
+        return self._brief(likely, cell, GLANCE)[:1]
 
     def _begun(self, shared: Iterable[Statistics], cell: Cell) -> list[Run]:
         """Runs that start from statistics, without those that have no M-step."""
