@@ -190,6 +190,14 @@ def machine(n_threads: int) -> dict[str, object]:
     }
 
 
+def measured_on() -> str:
+    """Lines for a part that may be printed on another machine than the rest."""
+    about = machine(1)
+    return "\n".join(
+        f"- {what}: {about[what]}" for what in ("date", "processor", "cores", "instruction set of gaussmix")
+    )
+
+
 # ---- Markdown --------------------------------------------------------------------------------------------------------
 
 

@@ -195,9 +195,11 @@ def cost_table(found: list[dict[str, Any]], cost: str) -> str:
 
 
 def means(found: list[dict[str, Any]], cost: str) -> str:
-    """Geometric means of the ratios over the cases with many rows, and the least of them."""
+    """Geometric means of the ratios over the cases with many rows, if there are any, and the least of them."""
     lines = []
     large = [result for result in found if not case_of(result).small]
+    if not large:
+        return ""
     for name in others(found):
         there = [result for result in large if name in result["libraries"]]
         ratios = [median(result, name, cost) / median(result, "gaussmix", cost) for result in there]

@@ -49,7 +49,7 @@ def with_gaussmix(problem: Problem, n_iterations: int, n_threads: int) -> Outcom
     """Plain EM: what the estimator does, without its acceleration, which would take other steps than the others."""
     begin = time.perf_counter()
     source = as_source(problem.rows)
-    prior = data_prior(source, problem.case.n_components, reg_covar=0.0)
+    prior = data_prior(source, problem.case.n_components, 0.0, n_threads)
     plan = em.Plan(prior, tol=0.0, max_iter=n_iterations, n_threads=n_threads, accelerated=False)
     start = gaussmix.Mixture(
         weights=problem.weights,

@@ -92,9 +92,7 @@ def main() -> None:
         best[str(index)] = float(known)
     BEST.write_text(json.dumps(best, indent=0) + "\n")
     sizes = {index: len(problem(index)[0]) for index in range(arguments.problems)}
-    about = common.machine(1)
-    for what in ("date", "processor", "instruction set of gaussmix"):
-        print(f"- {what}: {about[what]}")
+    print(common.measured_on())
     print("\n| fit | within 1e-3 nats per row of the best known | seconds |\n|---|---|---|")
     for name, values in reached.items():
         hits = sum(best[str(index)] / sizes[index] - value < HIT for index, value in values)

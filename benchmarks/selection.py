@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import seconds, spread, table
+from common import measured_on, seconds, spread, table
 from pyarrow import csv
 from sklearn.datasets import load_iris, load_wine
 
@@ -53,6 +53,7 @@ def main() -> None:
                 f"{best.bic:.1f}",
             )
         )
+    print(measured_on() + "\n")
     print(table(("data", "rows", "features", "candidates", "all of them", "chosen", "BIC"), lines))
 
 

@@ -6,17 +6,14 @@ Each is a new process; printed are the median, the fastest and the slowest of se
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
-from common import processor
+from common import measured_on
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "old_faithful.csv"
 COMMAND = Path(sys.executable).with_name("gaussmix")
@@ -46,10 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
-    print(f"- date: {date.today().isoformat()}")
-    print(
-        f"- processor: {processor()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}"
-    )
+    print(measured_on())
     print("\n| process | median | fastest to slowest |\n|---|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for name, command in commands(folder).items():

@@ -42,8 +42,8 @@ Pass = tuple[Statistics, Statistics]
 STRIDE, LONG_STRIDE = 1 / 110, 1 / 8
 # The largest τ: beside a saddle f is short, and says little of what EM will do much later.
 REACH = 16
-# Steps that are remembered: how many slow directions the path may have at once; fewer, but one, where they take more
-# than so many bytes.
+# Steps that are remembered: how many slow directions the path may have at once; fewer, but one, where their second
+# moments take more than so many bytes.
 MEMORY = 3
 ROOM = 16 << 20
 
@@ -69,8 +69,7 @@ def ahead(length: float, stride: float) -> float:
 
 def memory(statistics: Statistics) -> int:
     """How many steps to remember of statistics of this size."""
-    numbers = statistics.mass.size + statistics.first.size + statistics.second.size
-    return max(1, min(MEMORY, ROOM // (16 * numbers) - 1))
+    return max(1, min(MEMORY, ROOM // (16 * statistics.second.size) - 1))
 
 
 def _unpacked(vector: Array, like: Statistics) -> Statistics:

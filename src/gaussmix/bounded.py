@@ -66,11 +66,11 @@ class Bounded:
         """As the base, within the bound."""
         return self.base.log_density(means, whitening, log_root)
 
-    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+    def admitted(self, family: Family, covariances: Array, weights: Array, added: float = 0.0) -> Array:
         """The covariances, cut; ``weights`` (K,) are their masses, or in proportion to them."""
         check_bounded(family.name)
         with np.errstate(all="ignore"):
-            return self._cut(covariances, weights, family.structure.name)
+            return self._cut(covariances, weights + added, family.structure.name)
 
     def thinned(self, share: float, at_least: float = 0.0) -> Bounded:
         """The base thinned; a bound has no weight."""

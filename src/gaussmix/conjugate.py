@@ -150,7 +150,7 @@ class Conjugate:
             + self.pseudo_rows.log_density(means, whitening, log_root)
         )
 
-    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+    def admitted(self, family: Family, covariances: Array, weights: Array, added: float = 0.0) -> Array:
         """All are."""
         return covariances
 

@@ -100,12 +100,15 @@ class Run:
     trial: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class State:
     """All that the loop carries from pass to pass."""
 
     runs: tuple[Run, ...]
     plan: Plan
+
+    def __init__(self, runs: tuple[Run, ...], plan: Plan) -> None:
+        self.__dict__.update(runs=runs, plan=plan)  # see `Statistics`
 
 
 @dataclass(frozen=True, repr=False)
@@ -217,6 +220,12 @@ def _with(run: Run, **changes: Any) -> Run:
     return changed
 
 
+def _set(run: Run, **changes: Any) -> Run:
+    """The run itself with some fields changed, before anybody else holds it."""
+    run.__dict__.update(changes)
+    return run
+
+
 def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     """What one pass taught a run: L of its candidate, and the next candidate or why there is none."""
     mixture = run.candidate
@@ -225,10 +234,10 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     objective = statistics.log_likelihood + plan.prior.log_density(mixture.means, whitening, log_root)
     gain = objective - run.objectives[-1] if run.objectives else math.inf
     if run.trial and not gain > 0:
-        return _next(run, plan)
+        return _next(_with(run), plan)
     if not math.isfinite(objective):
         return _with(run, candidate=None, reason=COLLAPSED)
-    run = _with(
+    after = _with(
         run,
         mixture=mixture,
         log_likelihoods=(*run.log_likelihoods, statistics.log_likelihood),
@@ -239,12 +248,12 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
         # The first pass gains nothing: there is no objective before it.
         gains=(*run.gains, gain)[-2:] if run.objectives and not run.trial else (),
     )
-    if _converged(run, plan, statistics.weight):
-        return _with(run, candidate=None, reason=CONVERGED)
+    rounding = 4 * 2.0**-52 * abs(objective)  # what the objective may change by rounding alone
+    if _converged(after.gains, rounding, plan, statistics.weight):
+        return _with(after, candidate=None, reason=CONVERGED)
     # A plain step when the last one gained so little that two of them may tell that this is the end.
-    small = max(0.1 * plan.tol * statistics.weight, _rounding(run))
-    testing = gain < small and len(run.gains) < 2
-    return _next(run, plan, longer=plan.accelerated and not testing)
+    testing = gain < max(0.1 * plan.tol * statistics.weight, rounding) and len(after.gains) < 2
+    return _next(after, plan, longer=plan.accelerated and not testing)
 
 
 def _passes(run: Run) -> tuple[Pass, ...]:
@@ -253,28 +262,26 @@ def _passes(run: Run) -> tuple[Pass, ...]:
     return (*run.earlier, *last)
 
 
-def _converged(run: Run, plan: Plan, weight: float) -> bool:
+def _converged(gains: tuple[float, ...], rounding: float, plan: Plan, weight: float) -> bool:
     """Whether the last plain EM step gained less than tol, and those to come less than a tenth of it."""
-    if not run.gains or run.gains[-1] > max(plan.tol * weight, _rounding(run)):
+    if not gains or gains[-1] > max(plan.tol * weight, rounding):
         return False
-    if run.gains[-1] <= _rounding(run) or plan.max_iter == 1:  # of one step in all, one gain is all there is
+    if gains[-1] <= rounding or plan.max_iter == 1:  # of one step in all, one gain is all there is
         return True
-    return remaining_gain(run.gains) < 0.1 * plan.tol * weight
-
-
-def _rounding(run: Run) -> float:
-    """What the objective may change by rounding alone."""
-    return 4 * 2.0**-52 * abs(run.objectives[-1])
+    return remaining_gain(gains) < 0.1 * plan.tol * weight
 
 
 def _next(run: Run, plan: Plan, longer: bool = False) -> Run:
-    """The run with its next candidate: of EM's own step, or of a longer one if that is wanted and has an M-step."""
+    """The run, which nobody else holds yet, with its next candidate.
+
+    That is of EM's own step, or of a longer one if that is wanted and has an M-step.
+    """
     if run.n_iter >= plan.max_iter:
-        return _with(run, candidate=None, trial=False, reason=MAX_ITER)
+        return _set(run, candidate=None, trial=False, reason=MAX_ITER)
     assert run.folded is not None and run.mixture is not None
     proposed = extrapolated(_passes(run), run.mixture, plan.stride) if longer and run.earlier else None
     for used in (run.folded,) if proposed is None else (proposed, run.folded):
         candidate = m_step(used, run.mixture, plan.prior, plan.equal_weights)
         if isinstance(candidate, Mixture):
-            return _with(run, candidate=candidate, used=used, trial=used is proposed, n_iter=run.n_iter + 1)
-    return _with(run, candidate=None, trial=False, reason=COLLAPSED)
+            return _set(run, candidate=candidate, used=used, trial=used is proposed, n_iter=run.n_iter + 1)
+    return _set(run, candidate=None, trial=False, reason=COLLAPSED)

@@ -182,7 +182,7 @@ def fit_source(
             f"n_components={n_components} needs at least as many rows, got n_samples = {source.n_rows}; "
             "use fewer components."
         )
-    pseudo_rows = start.data_prior(source, n_components, reg_covar)
+    pseudo_rows = start.data_prior(source, n_components, reg_covar, thread_count(n_jobs))
     fields: dict[str, Any] = {"equal_weights": equal_weights, "noise": noise, "hypervolume": hypervolume}
     fields |= {"prior": prior, "max_condition": max_condition, "n_jobs": n_jobs}
     plan, blank = prepared(

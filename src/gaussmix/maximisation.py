@@ -57,5 +57,5 @@ def _maximum(
     family, mass = previous.family, statistics.mass
     supplement = prior.supplement(family, len(mass), supplied)
     found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
-    admitted = prior.admitted(family, found.covariances, mass + supplement.mass)
+    admitted = prior.admitted(family, found.covariances, mass, supplement.mass)
     return found if admitted is found.covariances else found._replace(covariances=admitted, prepared=None)

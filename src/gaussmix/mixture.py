@@ -273,7 +273,7 @@ class Mixture:
 
     @property
     def _log_noise(self) -> float:
-        return log(self.noise_weight) + self.noise_log_density
+        return log(self.noise_weight) + self.noise_log_density if self.noise_weight > 0 else -math.inf
 
     # ---- evaluation -------------------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class Mixture:
         With many components, most of which have nothing to do with a row, the rows are visited in an order that is
         compact in space and kept in ``memo``.
         """
-        many = self.n_components >= MANY and MANY_ROWS <= len(rows) < MOST_ROWS
+        many = MANY_ROWS <= len(rows) < MOST_ROWS and self.n_components >= MANY
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
             rows,
             row_weights,

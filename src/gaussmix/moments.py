@@ -33,19 +33,19 @@ class Moments(NamedTuple):
         return unbiased
 
 
-def variances_of(source: Source) -> Moments:
+def variances_of(source: Source, n_threads: int = 1) -> Moments:
     """With sums of squares alone."""
-    return _moments(source, "VVI", np.full((1, source.n_features), FLAT))
+    return _moments(source, "VVI", np.full((1, source.n_features), FLAT), n_threads)
 
 
-def moments_of(source: Source) -> Moments:
+def moments_of(source: Source, n_threads: int = 1) -> Moments:
     """With products."""
-    return _moments(source, "VVV", np.eye(source.n_features)[None] * FLAT)
+    return _moments(source, "VVV", np.eye(source.n_features)[None] * FLAT, n_threads)
 
 
-def _moments(source: Source, family: str, covariances: Array) -> Moments:
+def _moments(source: Source, family: str, covariances: Array, n_threads: int) -> Moments:
     middle = np.median(source.sample(1000, np.random.default_rng(0)).rows, axis=0)
     flat = Mixture.unchecked(np.ones(1), middle[None], covariances, family)
-    statistics = source.fold(lambda block: flat.fold(*block, 1))
+    statistics = source.fold(lambda block: flat.fold(*block, n_threads))
     means, scatter = statistics.scatter()
     return Moments(middle, means[0], scatter[0], statistics.weight)

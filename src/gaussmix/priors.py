@@ -50,8 +50,11 @@ class Prior(Protocol):
     def log_density(self, means: Array, whitening: Array, log_root: float) -> float:
         """ln p(θ) up to a constant, in nats, from μ_k (K, D), W_k in the family's moment shape and their Σ ln|W_k|."""
 
-    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
-        """Covariances of positive density in place of others: the best beside ``weights``; the same if theirs is."""
+    def admitted(self, family: Family, covariances: Array, weights: Array, added: float = 0.0) -> Array:
+        """Covariances of positive density in place of others; the same if theirs is.
+
+        The best beside ``weights`` (K,), to each of which so many rows are ``added``.
+        """
 
     def thinned(self, share: float, at_least: float = 0.0) -> Prior:
         """The prior that weighs as much beside a ``share`` of the rows; ``at_least`` so many pseudo-rows."""
@@ -208,7 +211,7 @@ class PseudoRows:
         """The penalty; it does not depend on the means."""
         return self.penalty(whitening, log_root, len(means))
 
-    def admitted(self, family: Family, covariances: Array, weights: Array) -> Array:
+    def admitted(self, family: Family, covariances: Array, weights: Array, added: float = 0.0) -> Array:
         """All are."""
         return covariances
 

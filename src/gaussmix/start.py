@@ -37,12 +37,12 @@ SCORES = 1 << 18
 STRATEGIES = ("kmeans", "k-means++", "random", "random_from_data")
 
 
-def data_prior(source: Source, n_components: int, reg_covar: float) -> PseudoRows:
+def data_prior(source: Source, n_components: int, reg_covar: float, n_threads: int = 1) -> PseudoRows:
     """The pseudo-rows for this data: ν = reg_covar·N/K, R = diag(variances); one pass.
 
     A feature without spread takes the variance (2⁻⁵²·max|x_j|)², at least 1e-300.
     """
-    middle, _, scatter, weight = variances_of(source)
+    middle, _, scatter, weight = variances_of(source, n_threads)
     variances = scatter / weight
     constant = variances <= 0
     floor = np.maximum((2.0**-52 * np.abs(middle)) ** 2, 1e-300)

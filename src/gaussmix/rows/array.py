@@ -45,13 +45,17 @@ class ArraySource:
         """N = Σw."""
         return float(self.n_rows if self.weights is None else self.weights.sum())
 
+    @cached_property
+    def _block(self) -> Block:
+        return Block(self.rows, self.weights, self.memo)
+
     def fold(self, step: Callable[[Block], S]) -> S:
         """The sum of ``step`` over all rows: one block, since the array is in memory."""
-        return step(Block(self.rows, self.weights, self.memo))
+        return step(self._block)
 
     def map(self, step: Callable[[Block], S]) -> S:
         """``step`` of all rows."""
-        return step(Block(self.rows, self.weights, self.memo))
+        return step(self._block)
 
     def sample(self, n_rows: int, rng: np.random.Generator) -> Block:
         """At most ``n_rows`` distinct rows of positive weight, in the order of the data, as a copy in float64."""
