@@ -17,6 +17,7 @@ from gaussmix.acceleration import LONG_STRIDE
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.fitting import choose, fit_source, prepared, run
+from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.prior_settings import check_prior
 from gaussmix.rows import Source
@@ -36,7 +37,8 @@ class Cells:
 
     def __init__(self, source: Source, reg_covar: float, settings: dict[str, Any]) -> None:
         self.source = source
-        self._pseudo_rows = start.data_prior(source, 1, reg_covar)
+        n_threads = thread_count(settings.get("n_jobs"))
+        self._pseudo_rows = start.data_prior(source, 1, reg_covar, n_threads)
         self._settings = {"tol": max(NATS / source.weight, FINEST), **settings}
         self._prepared: dict[Cell, tuple[Plan, Mixture]] = {}
 

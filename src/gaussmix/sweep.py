@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 from gaussmix import em, families
@@ -32,9 +33,9 @@ BRIEF = 1
 LOOK = 2
 GLANCE = 1
 SPLITS = 1 / 3
-# Passes after which a run must be sound to go on, and ends when it has fallen so far behind another that it would have
-# to gain `HOPE` times what it gained in its `RECENT` last passes.
-LEAVING = 12
+# Passes after which a run must be sound to go on, and ends, then and every few passes, when it has fallen so far behind
+# another that it would have to gain `HOPE` times what it gained in its `RECENT` last passes.
+LEAVING, OFTEN = 12, 3
 HOPE = 10
 RECENT = 6
 # Nats per row below its own at which a neighbour's solution may still become better; nats that make it so.
@@ -158,14 +159,13 @@ class Sweep:
         A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there. So does one that
         falls behind another or behind the L that was ``reached`` before.
         """
-        state, passes = State(tuple(em.resumed(run, plan) for run in runs), plan), 0
+        state, passes = State(tuple(em.resumed(run, plan) for run in runs), plan), LEAVING
         while any(run.candidate for run in state.runs):
-            state = next(em.passes(self.source, state))
-            passes += 1
+            for after in islice(em.passes(self.source, state), passes):
+                state = after
             if passes == LEAVING:
                 state = replace(state, runs=tuple(self._ended_if_degenerate(run, cell) for run in state.runs))
-            if passes >= LEAVING and passes % 3 == 0:
-                state = replace(state, runs=self._without_losers(state.runs, reached))
+            state, passes = replace(state, runs=self._without_losers(state.runs, reached)), OFTEN
         return [run for run in state.runs if run.mixture is not None]
 
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
