@@ -229,6 +229,12 @@ def test_components_in_another_order(name):
     assert list(even.largest_first()) == [3, 1, 2, 0]
 
 
+@pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [1, 2, 3], [[0, 1, 2]], ["a", "b", "c"], [0.5, 1, 2]])
+def test_orders_that_are_refused(order):
+    with pytest.raises(ParameterError, match="order must hold each component from 0 to 2 once"):
+        of_family("VVV").reordered(order)
+
+
 # ---- density and responsibilities --------------------------------------------------------------------------
 
 

@@ -430,19 +430,37 @@ class Mixture:
         )
 
     def largest_first(self) -> NDArray[np.int64]:
-        """The order (K,) of components by decreasing weight; equal weights go by their means."""
+        """The order (K,) of components by decreasing weight; equal weights go by their means. See `reordered`."""
         return np.lexsort((*self.means.T[::-1], -self.weights))
 
-    def reordered(self, order: NDArray[np.int64]) -> Mixture:
-        """The same components in another ``order`` (K,)."""
+    def reordered(self, order: ArrayLike) -> Mixture:
+        """The same components in another order.
+
+        Parameters
+        ----------
+        order : (K,) integers
+            The component that comes first, second, ...
+
+        Raises
+        ------
+        ParameterError
+            ``order`` does not hold each component once.
+        """
+        index = np.asarray(order)
+        if index.ndim != 1 or sorted(index.tolist()) != list(range(self.n_components)):
+            last = self.n_components - 1
+            raise ParameterError(f"order must hold each component from 0 to {last} once, got {order!r}.")
+        index = index.astype(np.int64)
         log_weights, whitening, log_root = self.prepared
         shared = self.covariances.shape == self.family.structure.shape(0, self.n_features)
         return self.with_parameters(
-            _frozen(self.weights[order]),
-            _frozen(self.means[order]),
-            self.covariances if shared else _frozen(self.covariances[order]),
+            _frozen(self.weights[index]),
+            _frozen(self.means[index]),
+            self.covariances if shared else _frozen(self.covariances[index]),
             self.noise_weight,
-            Prepared(log_weights[order], whitening if shared else _frozen(whitening[order]), log_root),
+            Prepared(
+                _frozen(log_weights[index]), whitening if shared else _frozen(whitening[index]), log_root
+            ),
         )
 
     def _rows(self, X: ArrayLike) -> Array:
