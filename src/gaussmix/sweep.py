@@ -27,8 +27,8 @@ from gaussmix.statistics import Statistics
 Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
-# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; of the K splits of a
-# solution, those at which it is worth.
+# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; the part of the K
+# splits of a solution, those that are highest at once, that get a glance.
 BRIEF = 1
 LOOK = 2
 GLANCE = 1
