@@ -43,6 +43,15 @@ def test_the_largest_component_comes_first(selection, clusters):
     np.testing.assert_allclose(other.best.mixture.means, selection.best.mixture.means, atol=0.01)
 
 
+def test_the_largest_component_comes_first_over_all_rows():
+    """Of two that are nearly equal, the larger in the sample need not be the larger in all rows."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(rng.normal(size=(30_000, 1)) + np.repeat([[0.0], [9.0]], [14_950, 15_050], axis=0))
+    for seed in range(4):
+        best = gaussmix.select(rows, 2, "E", random_state=seed).best
+        assert best.mixture.means[0, 0] == pytest.approx(9, abs=0.1)
+
+
 def test_the_table(selection, clusters):
     """One row per candidate, in order, each value that of the fit and by definition."""
     table = selection.table.to_pylist()

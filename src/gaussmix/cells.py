@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gaussmix import start
+from gaussmix import em, start
 from gaussmix.acceleration import LONG_STRIDE
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import DataError, ParameterError, SingularError
-from gaussmix.fitting import choose, fit_source, prepared, run
+from gaussmix.fitting import choose, fit_source, prepared
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.prior_settings import check_prior
@@ -66,7 +66,8 @@ class Cells:
 
     def polished(self, k: int, name: str, found: Fit) -> Fit:
         """The cell over all rows of this source, from a fit to some of them."""
-        return run(self.source, State((Run(found.mixture),), self.plan(k, name)))
+        plan = self.plan(k, name)
+        return self._fit(em.final(self.source, State((Run(found.mixture),), plan)).runs[0], plan)
 
     def _of(self, k: int, name: str) -> tuple[Plan, Mixture]:
         if (k, name) not in self._prepared:
@@ -84,17 +85,16 @@ class Cells:
             return str(error)
         return ""
 
+    def _fit(self, ended: Run, plan: Plan) -> Fit:
+        return choose(State((_largest_first(ended),), plan), self.source.weight, self.source.feature_names)
+
     def _chosen(self, cell: Cell, runs: list[Run], best: Run | None) -> Fit | str:
         if cell[0] > self.source.n_rows:
             return f"n_components={cell[0]} needs at least as many rows, got {self.source.n_rows}."
         if best is None:
             return "no start has an M-step: a covariance is singular, and reg_covar=0 leaves it so."
         try:
-            fit = choose(
-                State((_largest_first(best),), self.plan(*cell)),
-                self.source.weight,
-                self.source.feature_names,
-            )
+            fit = self._fit(best, self.plan(*cell))
         except SingularError as error:
             return str(error)
         return replace(fit, start_log_likelihoods=tuple(run.log_likelihoods[-1] for run in runs))
@@ -102,7 +102,8 @@ class Cells:
 
 def _largest_first(run: Run) -> Run:
     """The run with the largest component first: starts that cells share have an order of their own."""
-    assert run.mixture is not None and run.folded is not None
+    if run.mixture is None or run.folded is None:
+        return run
     order = run.mixture.largest_first()
     return replace(run, mixture=run.mixture.reordered(order), folded=run.folded.reordered(order))
 

@@ -250,7 +250,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     )
     rounding = 4 * 2.0**-52 * abs(objective)  # what the objective may change by rounding alone
     if _converged(after.gains, rounding, plan, statistics.weight):
-        return _with(after, candidate=None, reason=CONVERGED)
+        return _set(after, candidate=None, reason=CONVERGED)
     # A plain step when the last one gained so little that two of them may tell that this is the end.
     testing = gain < max(0.1 * plan.tol * statistics.weight, rounding) and len(after.gains) < 2
     return _next(after, plan, longer=plan.accelerated and not testing)

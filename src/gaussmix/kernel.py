@@ -190,8 +190,7 @@ def surely_sound(
     and the pooled covariance is less than so many times ``larger`` than that of components with a mass below ``few``.
     W and ``covariances`` are (K, D), (1, D, D) or (K, D, D).
     """
-    limits = (pseudo_rows, supplied, few, larger)
-    return _kernel.surely_sound(whitening, covariances, mass, deviations, *limits)
+    return _kernel.surely_sound(whitening, covariances, mass, deviations, pseudo_rows, supplied, few, larger)
 
 
 def seeds_of(points: Array, weights: Array, first: int, chances: Array) -> NDArray[np.int64]:
