@@ -275,16 +275,10 @@ double prepare(const In& weights, const In& covariances, const Out& log_weights,
 }
 
 // Sum of squares of all W_k R^(1/2), W (slices, D) or (slices, D, D), R^(1/2) the diagonal (D,).
-double scaled_squares(const In& whitening, const In& deviations) {
+double squares_of_whitening(const In& whitening, const In& deviations) {
     const std::size_t D = deviations.size();
     require(D > 0 && whitening.size() % D == 0, "deviations (D,) and whitening disagree");
-    double total = 0;
-    for (std::size_t begin = 0; begin < whitening.size(); begin += D)
-        for (std::size_t j = 0; j < D; ++j) {
-            const double scaled = whitening.data()[begin + j] * deviations.data()[j];
-            total += scaled * scaled;
-        }
-    return total;
+    return scaled_squares(whitening.data(), std::int64_t(whitening.size()), deviations.data(), std::int64_t(D));
 }
 
 // Whether no component can be degenerate, see degeneracy.hpp; covariances in the shape of the whitening.
@@ -478,7 +472,7 @@ NB_MODULE(_kernel, m) {
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
           nb::arg("whitening").noconvert(),
           "Fills and freezes log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
-    m.def("scaled_squares", &scaled_squares, nb::arg("whitening"), nb::arg("deviations"),
+    m.def("scaled_squares", &squares_of_whitening, nb::arg("whitening"), nb::arg("deviations"),
           "The sum of squares of each whitening in units of the features' deviations.");
     m.def("surely_sound", &is_surely_sound, nb::arg("whitening"), nb::arg("covariances"), nb::arg("mass"),
           nb::arg("deviations"), nb::arg("pseudo_rows"), nb::arg("supplied"), nb::arg("few"), nb::arg("larger"),

@@ -15,40 +15,27 @@ struct Doubt {
     const double* deviations;  // (D)
 };
 
-// tr(W M W^T), at least the largest eigenvalue of M in the metric of Sigma = (W^T W)^-1: of a matrix or its diagonal.
-inline double trace_within(const Moments& m, std::int64_t slice, const double* roots, const double* matrix) {
-    double trace = 0;
-    for (std::int64_t i = 0; i < m.D; ++i) {
-        const double* const row = roots + m.row(slice, i);
-        if (m.diagonal) trace += row[i] * row[i] * matrix[i];
-        else for (std::int64_t j = 0; j <= i; ++j)
-            trace += row[j] * std::inner_product(row, row + i + 1, matrix + j * m.D, 0.0);
-    }
-    return trace;
-}
-
-// `m` has the masses, and the covariances in place of second moments; W in their shape.
+// `m` has the masses, and the covariances in place of second moments; W in their shape. The traces of R and of the pooled
+// covariance, in the metric of a component's own, are at least their largest eigenvalues in it.
 inline bool surely_sound(const Moments& m, const double* roots, const Doubt& doubt) {
     const std::int64_t step = m.size() / m.slices;
     std::vector<double> pooled(step);
     double weight = 0, squares = 0;
     bool any_few = false;
     for (std::int64_t k = 0; k < m.K; ++k) {
-        if (k < m.slices) {
-            squares = 0;
-            for (std::int64_t i = 0; i < step; ++i) {
-                const double scaled = roots[k * step + i] * doubt.deviations[i % m.D];
-                squares += scaled * scaled;
-            }
-        }
+        if (k < m.slices) squares = scaled_squares(roots + k * step, step, doubt.deviations, m.D);
         if (!(doubt.pseudo_rows * squares < doubt.supplied * (m.mass[k] + doubt.pseudo_rows))) return false;
         any_few = any_few || m.mass[k] < doubt.few;
         weight += m.mass[k];
         for (std::int64_t i = 0; i < step; ++i) pooled[i] += m.mass[k] * m.second[(m.slices < m.K ? 0 : k * step) + i];
     }
-    for (double& each : pooled) each /= weight;
-    for (std::int64_t k = 0; k < m.K && any_few; ++k)
-        if (m.mass[k] < doubt.few && !(trace_within(m, k, roots, pooled.data()) < doubt.larger)) return false;
+    if (!any_few) return true;
+    const std::vector<double> inverse = precisions(m, roots);
+    for (std::int64_t k = 0; k < m.K; ++k) {
+        const double* const own = inverse.data() + (m.slices < m.K ? 0 : k * step);
+        const double trace = std::transform_reduce(own, own + step, pooled.data(), 0.0) / weight;
+        if (m.mass[k] < doubt.few && !(trace < doubt.larger)) return false;
+    }
     return true;
 }
 

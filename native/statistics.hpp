@@ -74,6 +74,17 @@ inline std::vector<double> precisions(const Moments& m, const double* roots) {
     return out;
 }
 
+// Sum of squares of W R^(1/2), of the `size` numbers of some whitenings, R^(1/2) the diagonal (D).
+inline double scaled_squares(const double* roots, std::int64_t size, const double* deviations, std::int64_t D) {
+    double total = 0;
+    for (std::int64_t begin = 0; begin < size; begin += D)
+        for (std::int64_t j = 0; j < D; ++j) {
+            const double scaled = roots[begin + j] * deviations[j];
+            total += scaled * scaled;
+        }
+    return total;
+}
+
 // Packed sums in coordinates in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
 // the size (tr(W_k^T W_k S_k) - n D) / sqrt(2 D N_k), with N_k the masses and W_k the whitening, (K, D) or matrices, of a
 // mixture, and its precisions. A matrix that components share has one size and their mass.
