@@ -41,7 +41,7 @@ Times timed_visit(const Rows& rows, const Components& c, void* workspace, Sums& 
         times.end_of(of_densities);
         sums.log_likelihood += bayes(tile, false);
         times.end_of(of_bayes);
-        for (int k = 0; k < tile.K; ++k) moments(tile, k, tile.slot(k), sums);
+        all_moments(tile, watch, sums);
         times.end_of(of_statistics);
     }
     return times;

@@ -40,26 +40,23 @@ public:
     }
 };
 
-// Components that take part: those in use, and the noise component.
-template <class Real>
-inline int components_of(const Tile<Real>& tile) {
-    return tile.K + (tile.c.log_noise > -std::numeric_limits<double>::infinity());
-}
-
-// max l_k, or 0 where none is finite; then l_k -> e_k = exp(l_k - max). Returns the maximum and s = sum e_k, at least
-// the smallest positive number that does no harm: where no l_k is finite the maximum is -inf, e_k is 0 and s is 1.
+// l_k -> e_k = exp(l_k - max l_k) of a vector of rows from t on. Returns the maximum and s = sum e_k; where no l_k is finite
+// the maximum is -inf, e_k is 0 and s is 1, a positive number that does no harm.
 template <class Real, bool Subnormal>
-inline Vector<Real> exponentials(const Tile<Real>& tile, int components, int t, Vector<Real>& s) {
+inline Vector<Real> exponentials(const Tile<Real>& tile, int t, Vector<Real>& s) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    Vector<Real> largest = load(tile.slot(0) + t), total{};
-    for (int a = 1; a < components; ++a) {
-        const Vector<Real> l = load(tile.slot(a) + t);
-        largest = l > largest ? l : largest;
+    Real* const l = tile.slot(0) + t;
+    const std::int64_t step = tile.step;
+    const int slots = tile.slots;
+    Vector<Real> largest = load(l), total{};
+    for (int a = 1; a < slots; ++a) {
+        const Vector<Real> each = load(l + a * step);
+        largest = each > largest ? each : largest;
     }
     const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
-    for (int a = 0; a < components; ++a) {
-        const Vector<Real> e = exp_negative<Real, Subnormal>(load(tile.slot(a) + t) - shift);
-        store(tile.slot(a) + t, e);
+    for (int a = 0; a < slots; ++a) {
+        const Vector<Real> e = exp_negative<Real, Subnormal>(load(l + a * step) - shift);
+        store(l + a * step, e);
         total += e;
     }
     s = total > Real(0) ? total : splat<Real>(1);
@@ -68,13 +65,12 @@ inline Vector<Real> exponentials(const Tile<Real>& tile, int components, int t, 
 
 // For sums: l_k -> e_k, with w / s per row; returns the tile's sum of w ln p.
 template <class Real>
-double bayes(Tile<Real>& tile, bool weighted) {
+[[gnu::noinline, gnu::flatten]] double bayes(Tile<Real>& tile, bool weighted) {
     constexpr int L = lanes<Real>;
-    const int components = components_of(tile);
     LogLikelihood<Real> likelihood;
     for (int t = 0; t < tile.T; t += L) {
         Vector<Real> s;
-        const Vector<Real> largest = exponentials<Real, false>(tile, components, t, s), weight = load(tile.weight + t);
+        const Vector<Real> largest = exponentials<Real, false>(tile, t, s), weight = load(tile.weight + t);
         if (weighted) likelihood.add_weighted_rows(largest, s, weight);
         else likelihood.add_rows(largest, s, weight);
         store(tile.scale + t, weight / s);
@@ -84,12 +80,11 @@ double bayes(Tile<Real>& tile, bool weighted) {
 
 // For outputs: l_k -> e_k down to subnormal ones, with ln p and 1 / s per row.
 template <class Real>
-void bayes_of_each_row(Tile<Real>& tile) {
+[[gnu::noinline, gnu::flatten]] void bayes_of_each_row(Tile<Real>& tile) {
     constexpr int L = lanes<Real>;
-    const int components = components_of(tile);
     for (int t = 0; t < tile.T; t += L) {
         Vector<Real> s;
-        const Vector<Real> largest = exponentials<Real, true>(tile, components, t, s);
+        const Vector<Real> largest = exponentials<Real, true>(tile, t, s);
         store(tile.log_density + t, largest + log_positive<Real>(s));
         store(tile.scale + t, Real(1) / s);
     }
@@ -100,10 +95,9 @@ void bayes_of_each_row(Tile<Real>& tile) {
 template <class Real>
 void classify(const Tile<Real>& tile, std::int64_t* label) {
     constexpr int L = lanes<Real>;
-    const int components = components_of(tile);
     for (int t = 0; t < tile.filled; t += L) {
         Vector<Real> largest = splat<Real>(-std::numeric_limits<Real>::infinity()), best = splat<Real>(sizeof(Real) == 8 ? 0 : -1);
-        for (int a = 0; a < components; ++a) {
+        for (int a = 0; a < tile.slots; ++a) {
             const Vector<Real> l = load(tile.slot(a) + t);
             best = l > largest ? splat<Real>(Real(a)) : best;
             largest = l > largest ? l : largest;

@@ -4,174 +4,106 @@
 
 namespace {
 
-// All of a small triangle or diagonal in registers.
-template <class Real, int D, bool Diagonal>
-void distances_small(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
-    constexpr int unroll = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
-    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
-    for (; begin < end; begin += P)
-        for (int v = 0; v < P; v += unroll * L) {
-            reread(mean), reread(rest), reread(root);
-            const Real* x = tile.feature(0, begin) + v;
-            Vector<Real> r[D][unroll], total[unroll] = {};
-#pragma GCC unroll 8
-            for (int i = 0; i < D; ++i) {
-                Vector<Real> y[unroll];
-#pragma GCC unroll 4
-                for (int u = 0; u < unroll; ++u) y[u] = rest_of_whitened(rest, i);
-#pragma GCC unroll 4
-                for (int u = 0; u < unroll; ++u) r[i][u] = load(x + i * P + u * L) - mean[i];
-                const Real* w = root + (Diagonal ? i : i * (i + 1) / 2);
-#pragma GCC unroll 8
-                for (int j = Diagonal ? i : 0; j <= i; ++j, ++w)
-#pragma GCC unroll 4
-                    for (int u = 0; u < unroll; ++u) y[u] += r[j][u] * *w;
-#pragma GCC unroll 4
-                for (int u = 0; u < unroll; ++u) total[u] += y[u] * y[u];
-            }
-#pragma GCC unroll 4
-            for (int u = 0; u < unroll; ++u) store(out + begin + v + u * L, constant - Real(0.5) * total[u]);
-        }
+// What W (x - mu) starts from, besides W (x - high): see Components.
+template <class Real>
+inline Real rest_of_whitened(const Real* rest, int i) {
+    return sizeof(Real) == 8 || !rest ? Real(0) : rest[i];
 }
 
-// y = W r for `Height` rows of the triangle from row i on and one panel, r = x - mean; adds |y|^2 to total. The rows before
-// have left their r in `residual`, these add theirs.
+// All of a small triangle in registers: `from` (D, P) and the vectors behind it, N at a time.
+template <class Real, int D>
+void distances_small(const Tile<Real>& tile, int k, Real constant, Real* out) {
+    constexpr int N = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
+    using Some = Wide<Real, N>;
+    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
+    for (int t = 0; t < tile.T; t += N * L) {
+        reread(mean), reread(rest), reread(root);
+        const Real* x = tile.feature(0, t);
+        Some r[D], total{};
+        unrolled<D>([&](auto i) {
+            Some y = Some::splat(rest_of_whitened(rest, i));
+            r[i] = Some::load(x + i * P) - mean[i];
+            unrolled<i + 1>([&](auto j) { y += r[j] * root[triangle(i) + j]; });
+            total += y * y;
+        });
+        (Some::splat(constant) - total * Real(0.5)).store(out + t);
+    }
+}
+
+// y = W r for `Height` rows of the triangle from row i on and one panel, r = x - mean; gives each y_i to `take`. The rows
+// before have left their r in `residual`, these add theirs.
 //
 //            r_0 r_1 ...                      width x lanes samples
 //   W row i    * *  . . . .  +---+---+---+---+
 //   W row i+1  * *  *        | accumulators  |  Height x width of them
 //   W row i+2  * *  * *      +---+---+---+---+
-template <class Real, int Height>
-inline void whiten_rows(const Real* root, const Real* rest, const Real* x, const Real* mean, Real* residual, int i,
-                        Vector<Real>* total, Real* kept = nullptr) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    Vector<Real> y[Height][width];
+template <class Real, int Height, class Take>
+[[gnu::always_inline]] inline void whiten_rows(const Real* root, const Real* rest, const Real* x, const Real* mean,
+                                               Real* residual, int i, const Take& take) {
+    constexpr int P = panel_rows<Real>;
+    Panel<Real> y[Height];
     const Real* w[Height];
-#pragma GCC unroll 8
-    for (int h = 0; h < Height; ++h) {
-        w[h] = root + (i + h) * (i + h + 1) / 2;
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) y[h][v] = rest_of_whitened(rest, i + h);
-    }
+    unrolled<Height>([&](auto h) {
+        w[h] = root + triangle(i + h), y[h] = Panel<Real>::splat(rest_of_whitened(rest, i + h));
+    });
     for (int j = 0; j < i; ++j) {
-        Vector<Real> r[width];
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) r[v] = load(residual + j * P + v * L);
-#pragma GCC unroll 8
-        for (int h = 0; h < Height; ++h)
-#pragma GCC unroll 4
-            for (int v = 0; v < width; ++v) y[h][v] += r[v] * w[h][j];
+        const auto r = Panel<Real>::load(residual + j * P);
+        unrolled<Height>([&](auto h) { y[h] += r * w[h][j]; });
     }
-#pragma GCC unroll 8
-    for (int g = 0; g < Height; ++g) {  // the corner above the diagonal is left out
-        Vector<Real> r[width];
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) {
-            r[v] = load(x + (i + g) * P + v * L) - mean[i + g];
-            store(residual + (i + g) * P + v * L, r[v]);
-        }
-#pragma GCC unroll 8
-        for (int h = g; h < Height; ++h)
-#pragma GCC unroll 4
-            for (int v = 0; v < width; ++v) y[h][v] += r[v] * w[h][i + g];
-    }
-#pragma GCC unroll 8
-    for (int h = 0; h < Height && kept; ++h)
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) store(kept + (i + h) * P + v * L, y[h][v]);
-#pragma GCC unroll 8
-    for (int h = 0; h < Height; ++h)
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) total[v] += y[h][v] * y[h][v];
+    unrolled<Height>([&](auto g) {  // the corner above the diagonal is left out
+        const Panel<Real> r = Panel<Real>::load(x + (i + g) * P) - mean[i + g];
+        r.store(residual + (i + g) * P);
+        unrolled<Height - g>([&](auto below) { y[g + below] += r * w[g + below][i + g]; });
+    });
+    unrolled<Height>([&](auto h) { take(i + h, y[h]); });
 }
 
-// The last rows of the triangle, fewer than `Height`.
-template <class Real, int Height>
-inline void whiten_last(const Real* root, const Real* rest, const Real* x, const Real* mean, Real* residual, int i, int rows,
-                        Vector<Real>* total, Real* kept = nullptr) {
-    if constexpr (Height > 1) {
-        if (rows == Height - 1) whiten_rows<Real, Height - 1>(root, rest, x, mean, residual, i, total, kept);
-        else whiten_last<Real, Height - 1>(root, rest, x, mean, residual, i, rows, total, kept);
-    }
+// y = W (x - mean) of one panel.
+template <class Real, class Take>
+inline void whiten_panel(const Tile<Real>& tile, const Real* root, const Real* rest, const Real* mean, int begin,
+                         const Take& take) {
+    const Real* x = tile.feature(0, begin);
+    in_steps_of<height>(tile.D, [&](int i, auto rows) __attribute__((always_inline)) {
+        whiten_rows<Real, rows>(root, rest, x, mean, tile.residual, i, take);
+    });
 }
 
+// sum |y_j|^2 of one panel of `x` (D, P), where y_j = of(x_j - mean_j, j).
+template <class Real, class Of>
+inline Panel<Real> squared_panel(const Real* x, const Real* mean, int D, Of of) {
+    Panel<Real> total{};
+    for (int j = 0; j < D; ++j) {
+        const Panel<Real> y = of(Panel<Real>::load(x + j * panel_rows<Real>) - mean[j], j);
+        total += y * y;
+    }
+    return total;
+}
+
+// l_k of one component; `out` (T).
 template <class Real>
-void distances_full(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
-    Real* residual = tile.residual;
-    const int D = tile.D;
-    for (; begin < end; begin += P) {
-        const Real* x = tile.feature(0, begin);
-        Vector<Real> total[width] = {};
-        int i = 0;
-        for (; i + height <= D; i += height) whiten_rows<Real, height>(root, rest, x, mean, residual, i, total);
-        whiten_last<Real, height>(root, rest, x, mean, residual, i, D - i, total);
-        for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
+[[gnu::flatten]] void distances(const Tile<Real>& tile, int k, Real* out) {
+    const Real constant = Real(tile.c.constant[k]), *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
+    auto in_registers = [&](auto D) { distances_small<Real, D>(tile, k, constant, out); };
+    if (!tile.c.diagonal && as_constant<1, small>(tile.D, in_registers)) return;
+    auto scaled = [&](Panel<Real> r, int j) { return r * root[j] + Panel<Real>::splat(rest_of_whitened(rest, j)); };
+    for (int t = 0; t < tile.T; t += panel_rows<Real>) {
+        Panel<Real> squared{};
+        if (tile.c.diagonal) squared = squared_panel(tile.feature(0, t), mean, tile.D, scaled);
+        else whiten_panel(tile, root, rest, mean, t, [&](int, const Panel<Real>& y) { squared += y * y; });
+        (Panel<Real>::splat(constant) - squared * Real(0.5)).store(out + t);
     }
 }
 
-// Rows [begin, begin + P) minus the shared centre, whitened: what all components are compared with.
+// l_k of all components for one panel whose rows are whitened once, about the shared centre: y_k = W (x - c) - W (mu_k - c).
 template <class Real>
-void whiten_about_centre(const Tile<Real>& tile, int begin) {
-    const Real *x = tile.feature(0, begin), *centre = static_cast<const Real*>(tile.c.centre), *root = tile.root(0);
-    Real *residual = tile.residual, *kept = tile.whitened;
-    const int D = tile.D;
-    Vector<Real> unused[width] = {};
+[[gnu::flatten]] void distances_centred(const Tile<Real>& tile, int t) {
+    const Real *centre = static_cast<const Real*>(tile.c.centre), *centred = static_cast<const Real*>(tile.c.centred);
     const Real* no_rest = nullptr;  // the centre is what it was rounded to
-    int i = 0;
-    for (; i + height <= D; i += height) whiten_rows<Real, height>(root, no_rest, x, centre, residual, i, unused, kept);
-    whiten_last<Real, height>(root, no_rest, x, centre, residual, i, D - i, unused, kept);
-}
-
-// l_k of one component from rows that were whitened about the shared centre.
-template <class Real>
-void distances_centred(const Tile<Real>& tile, int k, int begin, Real* out) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const Real *centred = static_cast<const Real*>(tile.c.centred) + std::int64_t(k) * tile.D, *whitened = tile.whitened;
-    Vector<Real> total[width] = {};
-    const int D = tile.D;
-    for (int i = 0; i < D; ++i)
-#pragma GCC unroll 4
-        for (int v = 0; v < width; ++v) {
-            const Vector<Real> y = load(whitened + i * P + v * L) - centred[i];
-            total[v] += y * y;
-        }
-    const Real constant = Real(tile.c.constant[k]);
-    for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
-}
-
-template <class Real>
-void distances_diagonal(const Tile<Real>& tile, int k, int begin, int end, Real constant, Real* out) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>;
-    const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
-    const int D = tile.D;
-    for (; begin < end; begin += P) {
-        const Real* x = tile.feature(0, begin);
-        Vector<Real> total[width] = {};
-        for (int j = 0; j < D; ++j)
-#pragma GCC unroll 4
-            for (int v = 0; v < width; ++v) {
-                const Vector<Real> r = load(x + j * P + v * L) - mean[j], y = r * root[j] + rest_of_whitened(rest, j);
-                total[v] += y * y;
-            }
-        for (int v = 0; v < width; ++v) store(out + begin + v * L, constant - Real(0.5) * total[v]);
-    }
-}
-
-// l_k of one component for rows [begin, end), whole panels; `out` (T).
-template <class Real, int D = 1>
-void distances(const Tile<Real>& tile, int k, int begin, int end, Real* out) {
-    const Real constant = Real(tile.c.constant[k]);
-    if (tile.D == D) {
-        if (tile.c.diagonal) distances_small<Real, D, true>(tile, k, begin, end, constant, out);
-        else distances_small<Real, D, false>(tile, k, begin, end, constant, out);
-    } else if constexpr (D < small) {
-        distances<Real, D + 1>(tile, k, begin, end, out);
-    } else if (tile.c.diagonal) {
-        distances_diagonal(tile, k, begin, end, constant, out);
-    } else {
-        distances_full(tile, k, begin, end, constant, out);
+    whiten_panel(tile, tile.root(0), no_rest, centre, t,
+                 [&](int i, const Panel<Real>& y) { y.store(tile.whitened + i * panel_rows<Real>); });
+    for (int k = 0; k < tile.K; ++k, centred += tile.D) {
+        const Panel<Real> squared = squared_panel(tile.whitened, centred, tile.D, [](Panel<Real> y, int) { return y; });
+        (Panel<Real>::splat(Real(tile.c.constant[k])) - squared * Real(0.5)).store(tile.slot(k) + t);
     }
 }
 

@@ -36,13 +36,13 @@ inline Components suited_to(Components c) {
 // Parameters as the kernel wants them: constants of eq. (1), means split in two, triangles packed, in `Real`.
 template <class Real>
 struct Prepared {
-    std::vector<double> constant, offset;
-    std::vector<Real> high, low, rest, whitening, centre, centred;
+    std::vector<double> constant;
+    std::vector<Real> high, low, rest, whitening, centre, centred, offset, offset_low;
     Components components;
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
              const double* means, const double* roots, double log_noise)
-        : constant(K), high(K * D), low(K * D), rest(K * D) {
+        : constant(K), high(K * D + 64 / sizeof(Real)), low(K * D), rest(K * D) {
         whitening.reserve(slices * (diagonal ? D : D * (D + 1) / 2));
         std::vector<double> log_root(slices);
         for (std::int64_t k = 0; k < slices; ++k)
@@ -62,7 +62,7 @@ struct Prepared {
                 rest[k * D + i] = Real(-whitened);
             }
         components = {K, D, diagonal, slices == 1, log_noise, constant.data(), high.data(), low.data(), rest.data(),
-                      nullptr, nullptr, nullptr, whitening.data()};
+                      nullptr, nullptr, nullptr, nullptr, whitening.data()};
         if (!diagonal && slices == 1 && K > 1 && D > 2) centre_rows(means, roots);
     }
 
@@ -89,15 +89,19 @@ struct Prepared {
             }
         components.centre = centre.data(), components.centred = centred.data();
         if (!pairs_pay(K, D)) return;
-        for (std::int64_t i = 0; i < K * D; ++i) offset.push_back(means[i] - double(centre[i % D]));
-        components.offset = offset.data();
+        for (std::int64_t i = 0; i < K * D; ++i) {
+            const double exact = means[i] - double(centre[i % D]);
+            offset.push_back(Real(exact)), offset_low.push_back(Real(exact - double(offset[i])));
+        }
+        components.offset = offset.data(), components.offset_low = offset_low.data();
     }
 };
 
 // Numbers in a second moment, and in all sums of a pass.
 inline std::int64_t size_of_second(const Components& c) { return (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D); }
+inline std::int64_t size_of_joint(const Components& c) { return c.offset ? (c.D + c.K) * (c.D + c.K) : 0; }
 inline std::int64_t size_of_sums(const Components& c) {
-    return c.K + c.K * c.D + size_of_second(c) + (c.offset ? c.K * c.K : 0);
+    return c.K + c.K * c.D + size_of_second(c) + size_of_joint(c);
 }
 
 struct Partition {
@@ -135,7 +139,7 @@ public:
 
     explicit Partial(const Components& c) : values(size_of_sums(c)) {
         sums.mass = values.data(), sums.first = sums.mass + c.K, sums.second = sums.first + c.K * c.D;
-        if (c.offset) sums.pairs = sums.second + size_of_second(c);
+        if (c.offset) sums.joint = sums.second + size_of_second(c);
     }
 };
 
@@ -148,7 +152,7 @@ inline void move_scalars(Sums& from, Sums& to) {
 }
 inline void move(Sums& from, Sums& to, const Components& c) {
     move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D), move(from.second, to.second, size_of_second(c));
-    if (c.offset) move(from.pairs, to.pairs, c.K * c.K);
+    move(from.joint, to.joint, size_of_joint(c));
     move_scalars(from, to);
 }
 
@@ -156,7 +160,7 @@ inline void move(Sums& from, Sums& to, const Components& c) {
 // changes by -o F^T - F o^T + N o o^T.
 inline void move_to_means(Sums& sums, const Components& c) {
     for (std::int64_t k = 0; k < c.K; ++k) {
-        const float* low = static_cast<const float*>(c.mean_low) + k * c.D;
+        const float* low = static_cast<const float*>(c.offset ? c.offset_low : c.mean_low) + k * c.D;
         const std::vector<double> o(low, low + c.D);
         double *first = sums.first + k * c.D, *second = sums.second + (c.shared ? 0 : k) * c.D * (c.diagonal ? 1 : c.D);
         for (std::int64_t i = 0; i < c.D; ++i)
@@ -166,17 +170,26 @@ inline void move_to_means(Sums& sums, const Components& c) {
     }
 }
 
-// From first moments about the centre to those about the means; what is missing to the second moment, from the pairs.
-inline void finish_tied(Sums& sums, const Components& c) {
+// The sums of tied components, of the joint ones; about the means as they were rounded.
+template <class Real>
+void finish_tied(Sums& sums, const Components& c) {
+    const Real* offset = static_cast<const Real*>(c.offset);
+    const std::int64_t n = c.D + c.K;
     std::vector<double> apart(c.D);
+    for (std::int64_t i = 0; i < c.D; ++i)
+        for (std::int64_t j = 0; j <= i; ++j) sums.second[i * c.D + j] += sums.joint[i * n + j];
     for (std::int64_t k = 0; k < c.K; ++k) {
-        const double* mean = c.offset + k * c.D;
-        for (std::int64_t i = 0; i < c.D; ++i) sums.first[k * c.D + i] -= sums.mass[k] * mean[i];
+        const double *of_first = sums.joint + (c.D + k) * n, *of_pairs = of_first + c.D;
+        double* first = sums.first + k * c.D;
+        sums.mass[k] += of_pairs[k];
+        for (std::int64_t i = 0; i < c.D; ++i) first[i] += of_first[i];
         for (std::int64_t l = 0; l < k; ++l) {
-            for (std::int64_t i = 0; i < c.D; ++i) apart[i] = mean[i] - c.offset[l * c.D + i];
+            const double pair = of_pairs[l];
+            sums.mass[k] += pair, sums.mass[l] += pair;
+            for (std::int64_t i = 0; i < c.D; ++i) apart[i] = double(offset[k * c.D + i]) - double(offset[l * c.D + i]);
             for (std::int64_t i = 0; i < c.D; ++i) {
-                const double each = sums.pairs[k * c.K + l] * apart[i];
-                for (std::int64_t j = 0; j <= i; ++j) sums.second[i * c.D + j] += each * apart[j];
+                first[i] -= pair * apart[i], sums.first[l * c.D + i] += pair * apart[i];
+                for (std::int64_t j = 0; j <= i; ++j) sums.second[i * c.D + j] += pair * apart[i] * apart[j];
             }
         }
     }
@@ -290,8 +303,8 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
     const Components c = suited_to(given);
     const Partition partition(c, rows.count, level.tile_rows(c, single), sums != nullptr);
     const int threads = useful_threads(partition.chunks, n_threads);
-    std::vector<double> pairs(sums && c.offset ? c.K * c.K : 0);
-    if (sums) sums->pairs = c.offset ? pairs.data() : nullptr;
+    std::vector<double> joint(sums ? size_of_joint(c) : 0);
+    if (sums) sums->joint = joint.data();
     // All memory first: nothing may throw once threads run.
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.workspace_bytes(c, single)));
@@ -307,9 +320,9 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
         [&](std::int64_t, int part) {
             if (sums) move(parts[part].sums, *sums, c);
         });
-    if (sums && finished && c.offset) finish_tied(*sums, c);
-    else if (sums && finished && single) move_to_means(*sums, c);
-    if (sums) sums->pairs = nullptr;
+    if (sums && finished && c.offset) single ? finish_tied<float>(*sums, c) : finish_tied<double>(*sums, c);
+    if (sums && finished && single) move_to_means(*sums, c);
+    if (sums) sums->joint = nullptr;
     return finished;
 }
 

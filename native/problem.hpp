@@ -26,12 +26,13 @@ struct Components {
     const double* constant; // (K) ln pi_k - D/2 ln 2pi + ln|W_k|
     // Tiles form residuals about the rounded means; whitening adds what the rounding left, and sums are moved to the
     // means at the end, in double.
-    const void* mean_high;  // (K, D) Real: the mean, rounded
+    const void* mean_high;  // (K, D) Real: the mean, rounded; readable for 64 bytes behind them
     const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
     const void* rest;       // (K, D) Real: -W_k mean_low
     const void* centre;     // (D) Real, tied: rows are whitened once, about it; null where that would lose digits
     const void* centred;    // (K, D) Real: W (mu_k - centre)
-    const double* offset;   // (K, D) mu_k - centre, where tied statistics come from pairs of means, see tied.hpp; or null
+    const void* offset;     // (K, D) Real: mu_k - centre, where tied statistics come from pairs of means, see tied.hpp; or null
+    const void* offset_low; // (K, D) Real: what the rounding left
     const void* whitening;  // (K or 1, D) or (K or 1, D(D+1)/2) Real, rows of the lower triangle
 };
 
@@ -64,7 +65,7 @@ struct Sums {
     double* second;  // (K or 1, D, D), lower triangle filled; or (K, D)
     double noise, weight, log_likelihood;
     bool* touched;   // (K) or null: components that got anything
-    double* pairs;   // (K, K) sums of g_k g_l / s for l < k, see tied.hpp; or null
+    double* joint;   // (D + K, D + K) lower triangle, see tied.hpp; or null
 };
 
 // What evaluation writes for each row of the whole; null where it is not wanted.

@@ -101,6 +101,25 @@ template <int N, int I = 0, class F>
     }
 }
 
+// f(constant) with that one of the constants From, ..., To which equals the value; false if none does.
+template <int From, int To, class F>
+[[gnu::always_inline]] inline bool as_constant(int value, const F& f) {
+    if constexpr (From <= To) {
+        if (value != From) return as_constant<From + 1, To>(value, f);
+        f(std::integral_constant<int, From>{});
+        return true;
+    }
+    return false;
+}
+
+// f(i, N) for i = 0, N, 2 N, ...; at the end with a smaller constant for what is left of the count.
+template <int N, class F>
+[[gnu::always_inline]] inline void in_steps_of(int count, const F& f) {
+    int i = 0;
+    for (; i + N <= count; i += N) f(i, std::integral_constant<int, N>{});
+    as_constant<1, N - 1>(count - i, [&](auto left) { f(i, left); });
+}
+
 // Hides from the compiler that what `from` points to stays the same, so that it is read where it is used: held in
 // registers through a loop, it would drive out the accumulators.
 template <class Real>
@@ -146,18 +165,18 @@ inline Vector<Real> shuffle(Vector<Real> a, Vector<Real> b, Lane lane) {
 
 // Transposes a square of L vectors: blocks of 1, 2, 4, ... lanes beside the diagonal change places.
 template <class Real, int Block = 1>
-inline void turn(Vector<Real>* square) {
+[[gnu::always_inline]] inline void turn(Vector<Real>* square) {
     constexpr int L = lanes<Real>;
     if constexpr (Block < L) {
         constexpr auto upper = [](int i) { return i & Block ? L + i - Block : i; };
         constexpr auto lower = [](int i) { return i & Block ? L + i : i + Block; };
-#pragma GCC unroll 16
-        for (int i = 0; i < L; ++i)
-            if (!(i & Block)) {
+        unrolled<L>([&](auto i) {
+            if constexpr (!(i & Block)) {
                 const Vector<Real> a = square[i], b = square[i + Block];
                 square[i] = shuffle<Real>(a, b, upper);
                 square[i + Block] = shuffle<Real>(a, b, lower);
             }
+        });
         turn<Real, 2 * Block>(square);
     }
 }
@@ -170,6 +189,35 @@ inline Real sum(Vector<Real> v) {
     else
         return sum<Real, Half / 2>(v + shuffle<Real>(v, v, [](int i) { return i ^ Half; }));
 }
+
+// N vectors side by side, each in a register.
+template <class Real, int N>
+struct Wide {
+    Vector<Real> v[N];
+
+    template <class F>
+    [[gnu::always_inline]] static Wide of(const F& f) {
+        Wide w;
+        unrolled<N>([&](auto i) { w.v[i] = f(i); });
+        return w;
+    }
+    static Wide load(const Real* from) { return of([=](auto i) { return ::load(from + i * lanes<Real>); }); }
+    static Wide splat(Real x) { return of([=](auto) { return ::splat<Real>(x); }); }
+    void store(Real* to) const { unrolled<N>([&](auto i) { ::store(to + i * lanes<Real>, v[i]); }); }
+    Wide operator-(const Wide& b) const { return of([&](auto i) { return v[i] - b.v[i]; }); }
+    Wide operator*(const Wide& b) const { return of([&](auto i) { return v[i] * b.v[i]; }); }
+    Wide operator-(Real b) const { return of([&](auto i) { return v[i] - b; }); }
+    Wide operator*(Real b) const { return of([&](auto i) { return v[i] * b; }); }
+    Wide operator+(const Wide& b) const { return of([&](auto i) { return v[i] + b.v[i]; }); }
+    Wide root() const { return of([&](auto i) { return square_root<Real>(v[i]); }); }
+    // v[0] + v[1] + ..., pairs first.
+    template <int From = 0, int Count = N>
+    Vector<Real> total() const {
+        if constexpr (Count == 1) return v[From];
+        else return total<From, Count / 2>() + total<From + Count / 2, Count / 2>();
+    }
+    void operator+=(const Wide& b) { unrolled<N>([&](auto i) { v[i] += b.v[i]; }); }
+};
 
 // c[0] + c[1] x + c[2] x^2 + ...
 template <class Real, int Terms>

@@ -33,6 +33,13 @@ inline bool any(Integers<Real> mask) {
     return lane_bits<Real>(mask) != 0;
 }
 
+// x - mu without rounding mu to Real first.
+template <class Real>
+inline Vector<Real> minus(Vector<Real> x, Real high, Real low) {
+    if constexpr (sizeof(Real) == 8) return x - high;
+    return (x - high) - low;
+}
+
 // y = W r.
 template <class Real, int Fixed>
 inline void whiten(const Real* root, const Vector<Real>* r, Vector<Real>* y, int D, bool diagonal) {

@@ -8,28 +8,10 @@
 #pragma once
 #include "bayes.hpp"
 #include "densities.hpp"
+#include "fill.hpp"
 #include "tied.hpp"
 
 namespace {
-
-// Bytes of the tile that comes next, asked for a part at a time, so that memory works while one is computed.
-struct Ahead {
-    const char *next, *end;
-
-    void ask(std::int64_t bytes) {
-        const char* const stop = end - next < bytes ? end : next + bytes;
-        for (const char* line = next; line < stop; line += 64) __builtin_prefetch(line, 0, 2);
-        next = stop;
-    }
-};
-
-// What comes after the tile at `begin`, before `end`; nothing if rows do not lie one behind the other.
-template <class Real>
-Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = begin + tile.capacity, last = first + tile.capacity < end ? first + tile.capacity : end;
-    if (first >= end || rows.order || !adjacent(rows, tile.D)) return {nullptr, nullptr};
-    return {rows.data + first * rows.row_step, rows.data + last * rows.row_step};
-}
 
 // l_k of all components; false if the watch says so.
 template <class Real>
@@ -38,17 +20,26 @@ bool all_densities(Tile<Real>& tile, const Watch& watch, Ahead ahead) {
     for (int k = 0; k < tile.K && !tile.c.centre; ++k) {
         if (!watch.go_on(watch.self)) return false;
         ahead.ask(share);
-        distances(tile, k, 0, tile.T, tile.slot(k));
+        distances(tile, k, tile.slot(k));
     }
-    for (int begin = 0; begin < tile.T && tile.c.centre; begin += panel_rows<Real>) {
+    for (int t = 0; t < tile.T && tile.c.centre; t += panel_rows<Real>) {
+        if (!watch.go_on(watch.self)) return false;
         ahead.ask(share);
-        whiten_about_centre(tile, begin);
-        for (int k = 0; k < tile.K; ++k) {
-            if (!watch.go_on(watch.self)) return false;
-            distances_centred(tile, k, begin, tile.slot(k));
-        }
+        distances_centred(tile, t);
     }
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.K)[t] = Real(tile.c.log_noise);
+    return true;
+}
+
+// Mass and moments of all components, which use up e_k and, tied, the rows; false if the watch says so.
+template <class Real>
+bool all_moments(Tile<Real>& tile, const Watch& watch, Sums& sums) {
+    if (tile.c.offset) return moments_tied(tile, sums), true;
+    if (tile.strips) tile.turn_into(tile.x_strips, tile.D, [&](int j, int t) { return tile.feature(j, t); });
+    for (int k = 0; k < tile.K; ++k) {
+        if (!watch.go_on(watch.self)) return false;
+        moments(tile, k, tile.slot(k), sums);
+    }
     return true;
 }
 
@@ -58,14 +49,9 @@ bool add_sums(Tile<Real>& tile, const Rows& rows, std::int64_t begin, const Watc
     for (int t = 0; t < tile.filled && rows.weights; ++t)
         sums.weight += rows.weights[rows.order ? rows.order[begin + t] : begin + t];
     if (!rows.weights) sums.weight += tile.filled;
-    if (tile.c.log_noise > -std::numeric_limits<double>::infinity())
-        for (int t = 0; t < tile.filled; ++t) sums.noise += double(tile.slot(tile.K)[t]) * tile.scale[t];
-    if (tile.c.offset) moments_tied(tile, sums);
-    for (int k = 0; k < tile.K && !tile.c.offset; ++k) {
-        if (!watch.go_on(watch.self)) return false;
-        moments(tile, k, tile.slot(k), sums);
-    }
-    return true;
+    for (int t = 0; t < tile.filled && tile.slots > tile.K; ++t)
+        sums.noise += double(tile.slot(tile.K)[t]) * tile.scale[t];
+    return all_moments(tile, watch, sums);
 }
 
 template <class Real>
@@ -80,8 +66,8 @@ void write_outputs(Tile<Real>& tile, std::int64_t begin, const Outputs& out) {
 }
 
 template <class Real>
-void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace,
-                   const Watch& watch, Sums* sums, const Outputs* outputs) {
+void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64_t end, void* workspace, const Watch& watch,
+           Sums* sums, const Outputs* outputs) {
     Tile<Real> tile(c, workspace);
     for (; begin < end; begin += tile.capacity) {
         tile.use(end - begin);

@@ -1,0 +1,108 @@
+// How rows come into a tile: into panels, samples in the lanes; and from memory before their turn.
+#pragma once
+#include "tile.hpp"
+
+namespace {
+
+// Whether rows lie one behind the other.
+inline bool adjacent(const Rows& rows, int D) {
+    return rows.column_step == (rows.single ? 4 : 8) && rows.row_step == D * rows.column_step;
+}
+
+// One value after the other, wherever it lies.
+template <class Real, class From, class Start>
+inline void copy_values(const Tile<Real>& tile, std::int64_t column_step, Start row) {
+    constexpr int P = panel_rows<Real>;
+    for (int j = 0; j < tile.D; ++j)
+        for (int begin = 0; begin < tile.T; begin += P) {
+            Real* to = tile.feature(j, begin);
+            for (int t = 0; t < P; ++t) {
+                From value;
+                std::memcpy(&value, row(begin + t) + j * column_step, sizeof value);
+                to[t] = Real(value);
+            }
+        }
+}
+
+// L rows of `Count` adjacent features at a time, turned in registers; the last ones overlap those before.
+template <class Real, class From, int Count, class Start>
+inline void copy_squares(const Tile<Real>& tile, Start row) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>;
+    for (int t = 0; t < tile.T; t += L)
+        for (int i = 0; i < tile.D; i += Count) {
+            const int j = i + Count <= tile.D ? i : tile.D - Count;
+            Vector<Real> square[L];
+            unrolled<L>([&](auto r) { square[r] = load_as<Real, From, Count>(row(t + r) + j * sizeof(From)); });
+            turn<Real>(square);
+            Real* to = tile.feature(j, t);
+            unrolled<Count>([&](auto r) { store(to + r * P, square[r]); });
+        }
+}
+
+// Few features of rows that lie one behind the other: L rows are D vectors, whose lanes are sorted by feature.
+template <class Real, class From, int D>
+inline void copy_narrow(const Tile<Real>& tile, const char* rows) {
+    constexpr int L = lanes<Real>;
+    for (int t = 0; t < tile.T; t += L) {
+        Real* to = tile.feature(0, t);
+        Vector<Real> part[D];
+        unrolled<D>([&](auto i) { part[i] = load_as<Real, From, L>(rows + (t * D + i * L) * sizeof(From)); });
+        unrolled<D>([&](auto j) {
+            Vector<Real> feature = part[0];
+            unrolled<D - 1>([&](auto before) {
+                feature = shuffle<Real>(feature, part[before + 1], [](int lane) {
+                    constexpr int i = decltype(before)::value + 1;
+                    const int at = lane * D + decltype(j)::value;
+                    return at / L == i ? L + at % L : i == 1 ? at % L : lane;
+                });
+            });
+            store(to + j * panel_rows<Real>, feature);
+        });
+    }
+}
+
+// All rows, of which `row` (t) says where they begin.
+template <class Real, class From, class Start>
+inline void copy(const Tile<Real>& tile, std::int64_t column_step, Start row) {
+    constexpr int L = lanes<Real>;
+    if (column_step != sizeof(From) || tile.D < L / 2) copy_values<Real, From>(tile, column_step, row);
+    else if (tile.D < L) copy_squares<Real, From, L / 2>(tile, row);
+    else copy_squares<Real, From, L>(tile, row);
+}
+
+// Rows [begin, begin + filled), with their weights.
+template <class Real, class From>
+[[gnu::noinline, gnu::flatten]] void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
+    auto index = [&](int t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
+    for (int t = 0; t < tile.T; ++t) tile.weight[t] = Real(t < tile.filled);
+    for (int t = 0; t < tile.filled && rows.weights; ++t) tile.weight[t] = Real(rows.weights[index(t)]);
+    if (rows.order || tile.filled < tile.T) {
+        for (int t = 0; t < tile.T; ++t) tile.row[t] = rows.data + index(t < tile.filled ? t : 0) * rows.row_step;
+        return copy<Real, From>(tile, rows.column_step, [at = tile.row](int t) { return at[t]; });
+    }
+    const char* first = rows.data + begin * rows.row_step;
+    auto narrow = [&](auto D) { copy_narrow<Real, From, D>(tile, first); };
+    if (adjacent(rows, tile.D) && as_constant<1, (small < lanes<Real> ? small : lanes<Real>) - 1>(tile.D, narrow)) return;
+    copy<Real, From>(tile, rows.column_step, [first, step = rows.row_step](int t) { return first + t * step; });
+}
+
+// Bytes of the tile that comes next, asked for a part at a time, so that memory works while one is computed.
+struct Ahead {
+    const char *next, *end;
+
+    void ask(std::int64_t bytes) {
+        const char* const stop = end - next < bytes ? end : next + bytes;
+        for (const char* line = next; line < stop; line += 64) __builtin_prefetch(line, 0, 2);
+        next = stop;
+    }
+};
+
+// What comes after the tile at `begin`, before `end`; nothing if rows do not lie one behind the other.
+template <class Real>
+Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin + tile.capacity, last = first + tile.capacity < end ? first + tile.capacity : end;
+    if (first >= end || rows.order || !adjacent(rows, tile.D)) return {nullptr, nullptr};
+    return {rows.data + first * rows.row_step, rows.data + last * rows.row_step};
+}
+
+}  // namespace
