@@ -6,7 +6,10 @@
 #define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
 #include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
+#include <new>
 
 namespace gaussmix {
 
@@ -39,14 +42,39 @@ struct Array {
     std::size_t shape(std::size_t i) const { return std::size_t(PyArray_DIM(array, int(i))); }
     std::size_t size() const { return std::size_t(PyArray_SIZE(array)); }
 
-    // From now on nobody writes to it.
-    void freeze() const { PyArray_CLEARFLAGS(array, NPY_ARRAY_WRITEABLE); }
-
     using Type = Numbers<std::remove_const_t<T>>;
     static constexpr bool read = std::is_const_v<T>;
     static bool is(PyArrayObject* given) {
         return PyArray_TYPE(given) == Type::type && (Dims == 0 || PyArray_NDIM(given) == Dims) &&
                (read ? PyArray_ISCARRAY_RO(given) : PyArray_ISCARRAY(given));
+    }
+};
+
+// New numbers that are handed to Python. Made and handed over with the interpreter's lock.
+struct Made {
+    nanobind::object array;
+
+    Made() = default;
+    explicit Made(std::initializer_list<std::size_t> shape) {
+        npy_intp dims[4];
+        std::copy(shape.begin(), shape.end(), dims);
+        array = owned(PyArray_SimpleNew(int(shape.size()), dims, NPY_DOUBLE));
+    }
+    // In the shape of another array.
+    explicit Made(const Array<const double>& like)
+        : array(owned(PyArray_SimpleNew(PyArray_NDIM(like.array), PyArray_DIMS(like.array), NPY_DOUBLE))) {}
+
+    double* data() const { return static_cast<double*>(PyArray_DATA(seen())); }
+    std::size_t size() const { return std::size_t(PyArray_SIZE(seen())); }
+    void clear() const { std::fill_n(data(), size(), 0.0); }
+    // From now on nobody writes to it.
+    void freeze() const { PyArray_CLEARFLAGS(seen(), NPY_ARRAY_WRITEABLE); }
+
+private:
+    PyArrayObject* seen() const { return reinterpret_cast<PyArrayObject*>(array.ptr()); }
+    static nanobind::object owned(PyObject* made) {
+        if (!made) throw std::bad_alloc();
+        return nanobind::steal(made);
     }
 };
 
@@ -87,6 +115,14 @@ struct type_caster<gaussmix::Array<T, Dims>> {
         value.array = reinterpret_cast<PyArrayObject*>(made);
         return Seen::is(value.array);
     }
+};
+
+template <>
+struct type_caster<gaussmix::Made> {
+    NB_TYPE_CASTER(gaussmix::Made, gaussmix::Numbers<double>::name)
+
+    bool from_python(handle, std::uint8_t, cleanup_list*) noexcept { return false; }
+    static handle from_cpp(const gaussmix::Made& made, rv_policy, cleanup_list*) noexcept { return made.array.inc_ref(); }
 };
 
 template <>

@@ -150,28 +150,34 @@ bool all_finite(const double* values, std::size_t count) {
     return std::all_of(values, values + count, [](double value) { return std::isfinite(value); });
 }
 
-std::optional<std::tuple<double, double, double>> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights,
-                                        const In& means, const In& whitening, double log_noise, int n_threads,
-                                        const Out& mass, const Out& first, const Out& second,
-                                        const std::optional<InOrder>& tiles, const std::optional<InOrder>& order) {
+// Mass, first and second moments of each component, noise mass, sum of weights and log-likelihood.
+using FoundSums = std::tuple<Made, Made, Made, double, double, double>;
+
+std::optional<FoundSums> fold(const AnyRows& x, const std::optional<In>& weights, const In& log_weights, const In& means,
+                              const In& whitening, double log_noise, int n_threads, const std::optional<InOrder>& tiles,
+                              const std::optional<InOrder>& order) {
     Problem p(x, weights, log_weights, means, whitening);
     if (tiles) p.may_prune(*tiles, order);
-    require(std::int64_t(mass.size()) == p.K && std::int64_t(first.size()) == p.K * p.D &&
-                second.size() == whitening.size(), "mass (K,), first (K, D) or second (as whitening) has another shape");
-    Sums sums{mass.data(), first.data(), second.data(), 0, 0, 0, nullptr, nullptr};
-    if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
-    if (p.single && !(all_finite(mass.data(), mass.size()) && all_finite(first.data(), first.size()) &&
-                      all_finite(second.data(), second.size()) && std::isfinite(sums.noise + sums.log_likelihood))) {
-        for (const Out& out : {mass, first, second}) std::fill_n(out.data(), out.size(), 0.0);
-        sums.noise = sums.weight = sums.log_likelihood = 0, p.single = false;
-        if (!compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr)) return std::nullopt;
+    const Made mass(log_weights), first(means), second(whitening);
+    const Made* const all[] = {&mass, &first, &second};
+    Sums sums{};
+    auto computed = [&] {
+        for (const Made* each : all) each->clear();
+        sums = {mass.data(), first.data(), second.data(), 0, 0, 0, nullptr, nullptr};
+        return compute(p, log_weights, means, whitening, log_noise, n_threads, &sums, nullptr);
+    };
+    if (!computed()) return std::nullopt;
+    auto finite = [](const Made* each) { return all_finite(each->data(), each->size()); };
+    if (p.single && !(std::all_of(std::begin(all), std::end(all), finite) && std::isfinite(sums.noise + sums.log_likelihood))) {
+        p.single = false;
+        if (!computed()) return std::nullopt;
     }
     if (!p.diagonal)  // the kernel fills the lower triangles
         for (std::int64_t k = 0; k < p.slices; ++k)
             for (std::int64_t i = 0; i < p.D; ++i)
                 for (std::int64_t j = 0; j < i; ++j)
                     sums.second[(k * p.D + j) * p.D + i] = sums.second[(k * p.D + i) * p.D + j];
-    return std::tuple{sums.noise, sums.weight, sums.log_likelihood};
+    return FoundSums{mass, first, second, sums.noise, sums.weight, sums.log_likelihood};
 }
 
 // Where squares overflow in float32 there is no finite density, no component (-1) and no responsibility.
@@ -216,62 +222,76 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
             first.data(), second.data()};
 }
 
-// Fills each row of vectors with one of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and
-// second about the means of a mixture, and behind them what compares them, in its masses and whitening. Returns how far
-// the last two are apart, squared.
-double coordinates(const nb::list& several, const In& means, const In& masses, const In& whitening, const Out& vectors) {
+// Vectors, one for each of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and second about
+// the means of a mixture, and behind them what compares them, in its masses and whitening. Also how many numbers come before
+// that, and how far the last two are apart, squared.
+std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const In& means, const In& masses,
+                                                  const In& whitening) {
+    require(several.size() > 0 && whitening.ndim() > 1, "there must be several sums, and whitening (K, D) or (K, D, D)");
+    const std::size_t before = 1 + masses.size() + means.size(), compared = before + whitening.size();
+    const std::size_t rows = several.size(), width = compared + before + whitening.shape(0);
+    const Made vectors({rows, width});
     const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
     double* packed = vectors.data();
-    std::size_t compared = 0;
     std::vector<double> inverse;
     for (const nb::handle each : several) {
         const auto [origin, mass, first, second, noise_mass] =
             nb::cast<std::tuple<In, In, In, In, double>>(each);
         const Moments from = moments(origin, mass, first, second);
-        const std::int64_t length = 1 + from.K + from.K * from.D, size = length + from.size();
         require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
-                    vectors.size() == several.size() * (size + length + from.slices),
-                "means, masses, whitening or the vectors have another shape");
-        double* const white = packed + size;
-        compared = std::size_t(size);
+                    whitening.ndim() == second.ndim(),
+                "means, masses or whitening has another shape");
+        double* const white = packed + compared;
         if (inverse.empty()) inverse = precisions(from, whitening.data());
         packed[0] = noise_mass;
         white[0] = noise_mass / root;
         recentre(from, means.data(), packed + 1);
         whiten(from, packed + 1, masses.data(), whitening.data(), inverse, white + 1);
-        packed = white + length + from.slices;
+        packed += width;
     }
-    const std::size_t rows = several.size(), width = rows ? vectors.size() / rows : 0;
     double squared = 0;
     for (std::size_t i = compared; i < width && rows > 1; ++i) {
         const double apart = vectors.data()[(rows - 1) * width + i] - vectors.data()[(rows - 2) * width + i];
         squared += apart * apart;
     }
-    return squared;
+    return {vectors, compared, squared};
 }
 
-// Fills `proposed` with statistics to go on with, from `coordinates` of u and g of some passes; false if there are none.
-bool propose(const In& vectors, std::int64_t K, double ahead, const Out& proposed) {
-    require(vectors.ndim() == 2 && vectors.shape(0) % 2 == 0 && vectors.shape(0) > 2 && vectors.shape(1) >= proposed.size() &&
-                K > 0 && proposed.size() > std::size_t(K),
-            "vectors must be (2 passes, size of proposed + what compares them), of at least two passes");
-    const Path path{std::int64_t(vectors.shape(0)) / 2, std::int64_t(proposed.size()), std::int64_t(vectors.shape(1)), K,
+// Noise mass, mass, first and second to go on with, in the shapes of those of the last pass, from `coordinates` of u and g of
+// some passes; nothing if there are none.
+std::optional<std::tuple<double, Made, Made, Made>> propose(const In& vectors, const In& mass, const In& first,
+                                                            const In& second, double ahead) {
+    const std::size_t K = mass.size(), size = 1 + K + first.size() + second.size();
+    require(vectors.ndim() == 2 && vectors.shape(0) % 2 == 0 && vectors.shape(0) > 2 && vectors.shape(1) >= size && K > 0,
+            "vectors must be (2 passes, size of the statistics + what compares them), of at least two passes");
+    const Path path{std::int64_t(vectors.shape(0)) / 2, std::int64_t(size), std::int64_t(vectors.shape(1)), std::int64_t(K),
                     vectors.data()};
-    return steps_ahead(path, ahead, proposed.data());
+    std::vector<double> proposed(size);
+    if (!steps_ahead(path, ahead, proposed.data())) return std::nullopt;
+    const double* from = proposed.data() + 1;
+    auto taken = [&](const In& like) {
+        Made made(like);
+        std::copy_n(from, made.size(), made.data());
+        from += made.size();
+        return made;
+    };
+    const Made own_mass = taken(mass), own_first = taken(first), own_second = taken(second);
+    return std::tuple{proposed[0], own_mass, own_first, own_second};
 }
 
-// Fills ln pi (K) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Returns the sum of
-// all ln|W|, or NaN when a covariance is not positive definite or not finite.
-double prepare(const In& weights, const In& covariances, const Out& log_weights, const Out& whitening) {
-    require(weights.size() == log_weights.size() && covariances.size() == whitening.size() && whitening.size() > 0,
-            "log_weights and whitening must have the shapes of the weights and covariances");
-    const bool diagonal = whitening.ndim() == 2;
-    require(diagonal || (whitening.ndim() == 3 && whitening.shape(1) == whitening.shape(2)),
+// ln pi (K,) and W, in the shape of the covariances: variances (K, D) or matrices (K or 1, D, D). Also the sum of all
+// ln|W|, or NaN when a covariance is not positive definite or not finite.
+std::tuple<Made, Made, double> prepare(const In& weights, const In& covariances) {
+    const bool diagonal = covariances.ndim() == 2;
+    require(covariances.size() > 0 &&
+                (diagonal || (covariances.ndim() == 3 && covariances.shape(1) == covariances.shape(2))),
             "covariances must be variances (K, D) or matrices (K, D, D)");
+    const Made log_weights(weights), whitening(covariances);
     for (std::size_t k = 0; k < weights.size(); ++k) log_weights.data()[k] = std::log(weights.data()[k]);
-    const std::int64_t D = diagonal ? 1 : std::int64_t(whitening.shape(2)), size = std::int64_t(whitening.size());
+    const std::int64_t D = diagonal ? 1 : std::int64_t(covariances.shape(2)), size = std::int64_t(covariances.size());
+    const double log_root = whiten_all(chosen(), covariances.data(), size / (D * D), D, whitening.data());
     log_weights.freeze(), whitening.freeze();
-    return whiten_all(chosen(), covariances.data(), size / (D * D), D, whitening.data());
+    return {log_weights, whitening, log_root};
 }
 
 // Sum of squares of all W_k R^(1/2), W (slices, D) or (slices, D, D), R^(1/2) the diagonal (D,).
@@ -324,22 +344,21 @@ bool solve(const std::string& volume_and_shape, const std::string& axes, const I
                         covariances.data());
 }
 
-// Fills the parameters of an M-step from sums and what a prior adds to them, see maximisation.hpp; returns pi_0 and the sum
-// of all ln|W|, which is NaN where a covariance has none. Nothing where the likelihood has no maximum.
-std::optional<std::tuple<double, double>> maximise_bound(
+// Weights, means, covariances as stored, pi_0; ln pi, whitening and the sum of all ln|W|, NaN where a covariance has none.
+using FoundParameters = std::tuple<Made, Made, Made, double, Made, Made, double>;
+
+// The parameters of an M-step from sums and what a prior adds to them, see maximisation.hpp. Nothing where the likelihood has
+// no maximum.
+std::optional<FoundParameters> maximise_bound(
     const In& origin, const In& mass, const In& first, const In& second, double noise, bool equal_weights,
     double added_mass, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
-    double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous, const Out& weights,
-    const Out& means, const Out& covariances, const Out& log_weights, const Out& whitening) {
+    double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous) {
     const Moments from = moments(origin, mass, first, second);
     check_family(volume_and_shape, axes, from.diagonal, from.slices < from.K);
     const std::size_t K = std::size_t(from.K), D = std::size_t(from.D);
     require(added.size() == D || (added.size() == D * D && !from.diagonal), "added must be (D,) or, not for variances, (D, D)");
     require((!centre || centre->size() == D) && (!floors || floors->size() == D), "centre and floors must be (D,)");
-    require(weights.size() == K && log_weights.size() == K && means.size() == K * D && whitening.size() == second.size(),
-            "weights, log_weights, means or whitening has another shape");
-    require(covariances.size() == (axes == "mean" ? K : second.size()) && previous.size() == covariances.size(),
-            "covariances or previous ones have another shape");
+    require(previous.size() == (axes == "mean" ? K : second.size()), "previous covariances have another shape");
     const Supplement supplement{added_mass,
                                 added.data(),
                                 added.size() > D,
@@ -347,14 +366,17 @@ std::optional<std::tuple<double, double>> maximise_bound(
                                 centre ? centre->data() : nullptr,
                                 floors ? floors->data() : nullptr,
                                 floor_rows};
-    double log_root = 0;
+    const Made weights(mass), means(origin), covariances(previous), log_weights(mass), whitening(second);
     const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data()};
-    for (const Out& out : {weights, means, covariances, log_weights, whitening}) out.freeze();
-    const Level& level = chosen();
-    nb::gil_scoped_release release;
-    if (!maximise(level, from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root))
-        return std::nullopt;
-    return std::tuple{noise, log_root};
+    double log_root = 0;
+    bool found;
+    {
+        nb::gil_scoped_release release;
+        found = maximise(chosen(), from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root);
+    }
+    if (!found) return std::nullopt;
+    for (const Made* each : {&weights, &means, &covariances, &log_weights, &whitening}) each->freeze();
+    return FoundParameters{weights, means, covariances, noise, log_weights, whitening, log_root};
 }
 
 // The axes (D, D) that covariances (K, D, D) share best, and the variances (K, D) along them; false if one is flat there.
@@ -449,29 +471,26 @@ NB_MODULE(_kernel, m) {
     m.doc() = "The pass over rows, compiled; see gaussmix.kernel for the signatures.";
     m.def("fold", &fold, nb::arg("rows").noconvert(), nb::arg("row_weights").none().noconvert(), nb::arg("log_weights").noconvert(),
           nb::arg("means").noconvert(), nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
-          nb::arg("mass").noconvert(), nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("tiles").none().noconvert(),
-          nb::arg("order").none().noconvert(),
-          "Adds the sums of one pass to mass, first and second (zero on entry); returns noise mass, weight and L. With "
-          "compact tiles the pass may leave out components; where it would and has no order, it returns None at once.");
+          nb::arg("tiles").none().noconvert(), nb::arg("order").none().noconvert(),
+          "The sums of one pass: mass, first, second, noise mass, weight and L. With compact tiles it may leave out components; "
+          "where it would and has no order, it returns None at once.");
     m.def("evaluate", &evaluate, nb::arg("rows").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("means").noconvert(),
           nb::arg("whitening").noconvert(), nb::arg("log_noise"), nb::arg("n_threads"),
           nb::arg("log_density").noconvert(), nb::arg("label").noconvert(), nb::arg("responsibilities").noconvert(),
           "Fills those of log_density, label and responsibilities that are not empty.");
     m.def("coordinates", &coordinates, nb::arg("several"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"),
-          nb::arg("vectors").noconvert(),
-          "Fills vectors with statistics about the means of a mixture, and with what compares them; returns how far the last "
-          "two are apart, squared.");
-    m.def("propose", &propose, nb::arg("vectors"), nb::arg("n_components"), nb::arg("ahead"), nb::arg("proposed").noconvert(),
-          "Fills proposed with statistics beyond those of the last pass; false if the passes tell of none.");
+          "Statistics about the means of a mixture as vectors, with what compares them behind them; where that begins, and how "
+          "far the last two are apart, squared.");
+    m.def("propose", &propose, nb::arg("vectors"), nb::arg("mass"), nb::arg("first"), nb::arg("second"), nb::arg("ahead"),
+          "Noise mass, mass, first and second beyond those of the last pass, or None if the passes tell of none.");
     m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
           nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),
           nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
-          nb::arg("axes"), nb::arg("previous"), nb::arg("weights").noconvert(), nb::arg("means").noconvert(),
-          nb::arg("covariances").noconvert(), nb::arg("log_weights").noconvert(), nb::arg("whitening").noconvert(),
-          "Fills and freezes the parameters of an M-step; returns the weight of noise and the sum of ln|W|, or None.");
-    m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"), nb::arg("log_weights").noconvert(),
-          nb::arg("whitening").noconvert(),
-          "Fills and freezes log_weights and whitening; returns the sum of ln|W|, NaN where a covariance has none.");
+          nb::arg("axes"), nb::arg("previous"),
+          "Weights, means, covariances and the weight of noise of an M-step, all frozen, with ln pi, whitening and the sum of "
+          "ln|W|; or None.");
+    m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"),
+          "ln pi and whitening, frozen, and the sum of ln|W|, NaN where a covariance has none.");
     m.def("scaled_squares", &squares_of_whitening, nb::arg("whitening"), nb::arg("deviations"),
           "The sum of squares of each whitening in units of the features' deviations.");
     m.def("surely_sound", &is_surely_sound, nb::arg("whitening"), nb::arg("covariances"), nb::arg("mass"),

@@ -577,7 +577,7 @@ def test_wrong_shapes_of_sums_and_pairs_are_refused():
     with pytest.raises(ValueError, match="first seed"):
         kernel.seeds_of(rows, np.ones(5), 5, np.zeros((2, 1)))
     with pytest.raises(ValueError, match="two passes"):
-        kernel.proposed(np.zeros((2, 4)), 3, 1, 1.0)
+        kernel.proposed(np.zeros((2, 4)), Statistics(*np.zeros((4, 1, 1)), 0.0, 1.0, 1, 0.0), 1.0)
 
 
 # ---- the door ----------------------------------------------------------------------------------------------

@@ -27,14 +27,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gaussmix.kernel import coordinates, proposed
 from gaussmix.mixture import Mixture
 from gaussmix.statistics import TINY, Statistics
 
-Array = NDArray[np.float64]
 Pass = tuple[Statistics, Statistics]
 
 # 1 + τ times the length of f, in standard deviations per square root of a row: one that keeps to a path that bends, and
@@ -56,10 +52,9 @@ def extrapolated(passes: Sequence[Pass], mixture: Mixture, stride: float) -> Sta
     """
     folded = passes[-1][1]
     several = [statistics for each in passes for statistics in each]
-    vectors, size, squared = coordinates(several, mixture.means, mixture.whitening, folded.mass)
+    vectors, _, squared = coordinates(several, mixture.means, mixture.whitening, folded.mass)
     tau = ahead(math.sqrt(squared / folded.weight), stride)
-    vector = proposed(vectors, size, len(folded.mass), tau) if tau > 0 else None
-    return None if vector is None else _unpacked(vector, folded)
+    return proposed(vectors, folded, tau) if tau > 0 else None
 
 
 def ahead(length: float, stride: float) -> float:
@@ -70,22 +65,6 @@ def ahead(length: float, stride: float) -> float:
 def memory(statistics: Statistics) -> int:
     """How many steps to remember of statistics of this size."""
     return max(1, min(MEMORY, ROOM // (16 * statistics.second.size) - 1))
-
-
-def _unpacked(vector: Array, like: Statistics) -> Statistics:
-    """Statistics of a packed vector, about the origin of ``like`` and of its rows."""
-    n_components, n_features = like.origin.shape
-    masses, firsts = 1 + n_components, 1 + n_components + n_components * n_features
-    return Statistics(
-        like.origin,
-        vector[1:masses],
-        vector[masses:firsts].reshape(like.origin.shape),
-        vector[firsts:].reshape(like.second.shape),
-        float(vector[0]),
-        like.weight,
-        like.rows,
-        like.log_likelihood,
-    )
 
 
 def remaining_gain(gains: tuple[float, ...]) -> float:

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Collection, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gaussmix.priors import Supplement
 
 Array = NDArray[np.float64]
+_SUMS = attrgetter("origin", "mass", "first", "second", "noise_mass")
 
 
 def fold(
@@ -50,16 +52,15 @@ def fold(
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-    sums = np.zeros(len(means)), np.zeros(means.shape), np.zeros(whitening.shape)
     parameters = (log_weights, means, whitening, log_noise, n_threads)
     known = (None, None) if memo is None else (_compact_tiles(rows, len(means), memo), memo.get("order"))
-    scalars = _kernel.fold(rows, row_weights, *parameters, *sums, *known)
-    if scalars is None:  # leaving out components would pay
+    sums = _kernel.fold(rows, row_weights, *parameters, *known)
+    if sums is None:  # leaving out components would pay
         assert memo is not None
         memo["order"] = spatial_order(rows, n_threads)
-        scalars = _kernel.fold(rows, row_weights, *parameters, *sums, known[0], memo["order"])
-        assert scalars is not None
-    return *sums, *scalars
+        sums = _kernel.fold(rows, row_weights, *parameters, known[0], memo["order"])
+        assert sums is not None
+    return sums
 
 
 def evaluate(
@@ -107,31 +108,22 @@ def maximised(
     numpy.linalg.LinAlgError
         The maximum does not exist.
     """
-    origin, mass, second = statistics.origin, statistics.mass, statistics.second
-    weights, log_weights, means = np.empty(mass.shape), np.empty(mass.shape), np.empty(origin.shape)
-    covariances, whitening = np.empty(previous.shape), np.empty(second.shape)
     found = _kernel.maximise(
-        origin,
-        mass,
+        statistics.origin,
+        statistics.mass,
         statistics.first,
-        second,
+        statistics.second,
         statistics.noise_mass,
         bool(equal_weights),
         *supplement,
         family.name[:2],
         family.axes,
         previous,
-        weights,
-        means,
-        covariances,
-        log_weights,
-        whitening,
     )
     if found is None:
         raise np.linalg.LinAlgError("no covariances maximise the likelihood: one tends to be singular")
-    noise_weight, log_root = found
-    prepared = None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root)
-    return Maximum(weights, means, covariances, noise_weight, prepared)
+    *parameters, log_weights, whitening, log_root = found
+    return Maximum(*parameters, None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root))
 
 
 def coordinates(
@@ -143,20 +135,19 @@ def coordinates(
     mass / √N_k, W_k first / √N_k and sizes (tr(W_kᵀ W_k second) − D mass) / √(2 D N_k), one for each covariance matrix.
     N_k are the given ``masses``, N their sum.
     """
-    length = 1 + masses.size + means.size
-    vectors = np.empty((len(several), 2 * length + whitening.size + len(whitening)))
-    sums = [(s.origin, s.mass, s.first, s.second, s.noise_mass) for s in several]
-    squared = _kernel.coordinates(sums, means, masses, whitening, vectors)
-    return vectors, length + whitening.size, squared
+    return _kernel.coordinates(list(map(_SUMS, several)), means, masses, whitening)
 
 
-def proposed(vectors: Array, size: int, n_components: int, ahead: float) -> Array | None:
+def proposed(vectors: Array, last: Statistics, ahead: float) -> Statistics | None:
     """The step of `gaussmix.acceleration`, so many of EM's ``ahead``, from `coordinates` of (u, g), …, if there is one.
 
-    The first ``size`` numbers of each of the vectors are statistics of ``n_components``, and so is the result.
+    The ``last`` of these say of which rows the vectors are statistics, about which means and in which shapes.
     """
-    found = np.empty(size)
-    return found if _kernel.propose(vectors, n_components, ahead, found) else None
+    found = _kernel.propose(vectors, last.mass, last.first, last.second, ahead)
+    if found is None:
+        return None
+    noise_mass, *sums = found
+    return Statistics(last.origin, *sums, noise_mass, last.weight, last.rows, last.log_likelihood)
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:
@@ -167,8 +158,7 @@ def prepare(weights: Array, covariances: Array) -> Prepared:
     numpy.linalg.LinAlgError
         A covariance is not positive definite, or not finite.
     """
-    log_weights, whitening = np.empty(weights.shape), np.empty(covariances.shape)
-    log_root = _kernel.prepare(weights, covariances, log_weights, whitening)
+    log_weights, whitening, log_root = _kernel.prepare(weights, covariances)
     if math.isnan(log_root):
         raise np.linalg.LinAlgError("a covariance is not positive definite, or not finite")
     return Prepared(log_weights, whitening, log_root)

@@ -27,12 +27,13 @@ from gaussmix.statistics import Statistics
 Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
-# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; the part of the K
-# splits of a solution, those that are highest at once, that get a glance.
+# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; those that are highest
+# at once get one: of the K splits of a solution a part, of the lent solutions three.
 BRIEF = 1
 LOOK = 2
 GLANCE = 1
 SPLITS = 1 / 3
+LENT = 3
 # Passes after which a run must be sound to go on, and ends, then and every few passes, when it has fallen so far behind
 # another that it would have to gain `HOPE` times what it gained in its `RECENT` last passes.
 LEAVING, OFTEN = 12, 3
@@ -117,8 +118,8 @@ class Sweep:
         best = self.best(cell)
         own = self._rank(best, cell) if best else (False, False, -math.inf)
         reached = own[2] if own[:2] == (True, True) else -math.inf
-        glanced = self._brief(self._begun((self._lent[each] for each in lenders), cell), cell, GLANCE)
-        looked = self._brief(glanced[:1], cell, LOOK)
+        likely = self._brief(self._begun((self._lent[each] for each in lenders), cell), cell, 0)[:LENT]
+        looked = self._brief(self._brief(likely, cell, GLANCE)[:1], cell, LOOK)
         if not looked or not self._promising(looked[0], reached):
             return False
         ended = self._run(looked, cell, self.plan_of(*cell), reached)
