@@ -120,9 +120,8 @@ def _standardised(mixture: Mixture, covariances: Array, prior: Prior, spread: ND
     """Stored covariances in units of the features' spread, without features that have none."""
     relative = _spread_out(mixture, covariances, spread)
     scale = np.sqrt(prior.variances[spread])
-    with np.errstate(over="ignore"):
-        relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale
-    clipped: Array = np.clip(relative, -LARGEST, LARGEST)
+    relative = relative / scale / scale if relative.ndim == 2 else relative / scale[:, None] / scale
+    clipped: Array = np.maximum(np.minimum(relative, LARGEST), -LARGEST)
     return clipped
 
 

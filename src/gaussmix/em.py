@@ -108,7 +108,8 @@ class State:
     plan: Plan
 
     def __init__(self, runs: tuple[Run, ...], plan: Plan) -> None:
-        self.__dict__.update(runs=runs, plan=plan)  # see `Statistics`
+        self.__dict__["runs"] = runs  # see `Statistics`
+        self.__dict__["plan"] = plan
 
 
 @dataclass(frozen=True, repr=False)

@@ -122,8 +122,9 @@ def maximised(
     )
     if found is None:
         raise np.linalg.LinAlgError("no covariances maximise the likelihood: one tends to be singular")
-    *parameters, log_weights, whitening, log_root = found
-    return Maximum(*parameters, None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root))
+    weights, means, covariances, noise_weight, log_weights, whitening, log_root = found
+    prepared = None if math.isnan(log_root) else Prepared(log_weights, whitening, log_root)
+    return Maximum(weights, means, covariances, noise_weight, prepared)
 
 
 def coordinates(
@@ -146,8 +147,9 @@ def proposed(vectors: Array, last: Statistics, ahead: float) -> Statistics | Non
     found = _kernel.propose(vectors, last.mass, last.first, last.second, ahead)
     if found is None:
         return None
-    noise_mass, *sums = found
-    return Statistics(last.origin, *sums, noise_mass, last.weight, last.rows, last.log_likelihood)
+    noise_mass, mass, first, second = found
+    rest = (noise_mass, last.weight, last.rows, last.log_likelihood)
+    return Statistics(last.origin, mass, first, second, *rest)
 
 
 def prepare(weights: Array, covariances: Array) -> Prepared:

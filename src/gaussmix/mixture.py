@@ -169,15 +169,14 @@ class Mixture:
             prepared = _prepared(weights, means, covariances, self.family)
             for array in (weights, means, covariances):
                 _frozen(array)
-        made.__dict__.update(
-            self._kept,
-            _kept=self._kept,
-            weights=weights,
-            means=means,
-            covariances=covariances,
-            noise_weight=noise_weight,
-            prepared=prepared,
-        )
+        own = made.__dict__
+        own.update(self._kept)
+        own["_kept"] = self._kept
+        own["weights"] = weights
+        own["means"] = means
+        own["covariances"] = covariances
+        own["noise_weight"] = noise_weight
+        own["prepared"] = prepared
         return made
 
     @cached_property

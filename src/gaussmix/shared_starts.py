@@ -89,17 +89,19 @@ class SharedStarts:
     def splits(self, statistics: Statistics) -> Iterator[Statistics]:
         """For each component the statistics with it in two halves, its moments preserved."""
         means, scatter = statistics.scatter()
-        masses = np.maximum(statistics.mass, TINY).reshape(-1, *[1] * (scatter.ndim - 1))
-        shifts = SPLIT * self._longest(scatter / masses)
+        mass = statistics.mass
+        each = (-1, *[1] * (scatter.ndim - 1))
+        shifts = SPLIT * self._longest(scatter / np.maximum(mass, TINY).reshape(each))
+        outer = shifts * shifts if scatter.ndim == 2 else shifts[:, :, None] * shifts[:, None, :]
+        within = scatter / 2 - (mass / 2).reshape(each) * outer
         none = np.zeros((len(means) + 1, means.shape[1]))
-        for k, (mass, shift) in enumerate(zip(statistics.mass, shifts, strict=True)):
-            if mass <= 2:
-                continue
-            outer = shift * shift if scatter.ndim == 2 else shift[:, None] * shift
-            halves = np.append(statistics.mass, mass / 2)
-            apart = np.concatenate([means, (means[k] - shift)[None]])
-            second = np.concatenate([scatter, (scatter[k] / 2 - mass / 2 * outer)[None]])
-            halves[k], apart[k], second[k] = mass / 2, means[k] + shift, second[-1]
+        # With a place behind for the second half.
+        whole = [np.concatenate([x, x[:1]]) for x in (mass, means, scatter)]
+        for k in np.flatnonzero(mass > 2):
+            halves, apart, second = (x.copy() for x in whole)
+            halves[k] = halves[-1] = mass[k] / 2
+            apart[k], apart[-1] = means[k] + shifts[k], means[k] - shifts[k]
+            second[k] = second[-1] = within[k]
             yield statistics.with_sums(apart, halves, none, second)
 
     def _longest(self, covariances: Array) -> Array:

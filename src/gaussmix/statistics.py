@@ -63,17 +63,15 @@ class Statistics:
         rows: int,
         log_likelihood: float,
     ) -> None:
-        # All at once: to set frozen fields one by one takes as long as a small fold.
-        self.__dict__.update(
-            origin=origin,
-            mass=mass,
-            first=first,
-            second=second,
-            noise_mass=noise_mass,
-            weight=weight,
-            rows=rows,
-            log_likelihood=log_likelihood,
-        )
+        own = self.__dict__  # to set frozen fields through their class takes as long as a small fold
+        own["origin"] = origin
+        own["mass"] = mass
+        own["first"] = first
+        own["second"] = second
+        own["noise_mass"] = noise_mass
+        own["weight"] = weight
+        own["rows"] = rows
+        own["log_likelihood"] = log_likelihood
 
     def __add__(self, other: Statistics) -> Statistics:
         """Statistics of the rows of both.

@@ -27,8 +27,8 @@ from gaussmix.statistics import Statistics
 Cell = tuple[int, str]
 Rank = tuple[bool, bool, float]
 
-# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; those that are highest
-# at once get one: of the K splits of a solution a part, of the lent solutions three.
+# M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; those that are
+# highest at once get a glance: of the K splits of a solution a part, of the lent solutions three.
 BRIEF = 1
 LOOK = 2
 GLANCE = 1
@@ -58,6 +58,7 @@ class Sweep:
         seed: int,
     ) -> None:
         self.source, self.names, self.plan_of, self.blank_of = source, tuple(names), plan_of, blank_of
+        self._neighbours = {name: _neighbours(name, names) for name in names}
         self.dense = any(len(families.get(name).structure.moment_shape(2, 2)) == 3 for name in names)
         first = (1, self.names[0])
         self.starts = SharedStarts(source, plan_of(*first), blank_of(*first), self.dense, seed)
@@ -109,7 +110,7 @@ class Sweep:
         for _ in range(ROUNDS):
             lenders, changed = set(changed), []
             for k, name in ((k, name) for k in {k for k, _ in lenders} for name in self.names):
-                near = [(k, other) for other in _neighbours(name, self.names) if (k, other) in lenders]
+                near = [(k, other) for other in self._neighbours[name] if (k, other) in lenders]
                 if near and self._borrow((k, name), near):
                     changed.append((k, name))
 
@@ -154,7 +155,7 @@ class Sweep:
         runs = self._run(runs, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False))
         return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
 
-    def _run(self, runs: list[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:
+    def _run(self, runs: Sequence[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:
         """A batch through the one loop; those that were evaluated at least once.
 
         A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there. So does one that
@@ -164,9 +165,10 @@ class Sweep:
         while any(run.candidate for run in state.runs):
             for after in islice(em.passes(self.source, state), passes):
                 state = after
+            runs = state.runs
             if passes == LEAVING:
-                state = replace(state, runs=tuple(self._ended_if_degenerate(run, cell) for run in state.runs))
-            state, passes = replace(state, runs=self._without_losers(state.runs, reached)), OFTEN
+                runs = [self._ended_if_degenerate(run, cell) for run in runs]
+            state, passes = State(self._without_losers(runs, reached), plan), OFTEN
         return [run for run in state.runs if run.mixture is not None]
 
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
@@ -174,7 +176,7 @@ class Sweep:
             return run
         return replace(run, candidate=None, reason=em.COLLAPSED)
 
-    def _without_losers(self, runs: tuple[Run, ...], reached: float) -> tuple[Run, ...]:
+    def _without_losers(self, runs: Sequence[Run], reached: float) -> tuple[Run, ...]:
         """The runs, ended where they fell behind the best."""
         going = [run for run in runs if run.reason != em.COLLAPSED]
         best = max([reached, *(run.log_likelihoods[-1] for run in going)])
