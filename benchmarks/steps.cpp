@@ -37,7 +37,7 @@ Times timed_visit(const Rows& rows, const Components& c, void* workspace, Sums& 
         tile.use(rows.count - begin);
         fill<double, double>(tile, rows, begin);
         times.end_of(of_filling);
-        all_densities(tile, watch, after(tile, rows, begin, rows.count));
+        all_densities(tile, rows, begin, rows.count, watch);
         times.end_of(of_densities);
         sums.log_likelihood += bayes(tile, false);
         times.end_of(of_bayes);

@@ -86,23 +86,15 @@ template <class Real, class From>
     copy<Real, From>(tile, rows.column_step, [first, step = rows.row_step](int t) { return first + t * step; });
 }
 
-// Bytes of the tile that comes next, asked for a part at a time, so that memory works while one is computed.
-struct Ahead {
-    const char *next, *end;
-
-    void ask(std::int64_t bytes) {
-        const char* const stop = end - next < bytes ? end : next + bytes;
-        for (const char* line = next; line < stop; line += 64) __builtin_prefetch(line, 0, 2);
-        next = stop;
-    }
-};
-
-// What comes after the tile at `begin`, before `end`; nothing if rows do not lie one behind the other.
+// Asks for one of the parts of the tile that comes after the one at `begin`, before `end`, so that memory works while that is
+// computed; for none where rows do not lie one behind the other.
 template <class Real>
-Ahead after(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end) {
+void ask_ahead(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end, int part, int parts) {
     const std::int64_t first = begin + tile.capacity, last = first + tile.capacity < end ? first + tile.capacity : end;
-    if (first >= end || rows.order || !adjacent(rows, tile.D)) return {nullptr, nullptr};
-    return {rows.data + first * rows.row_step, rows.data + last * rows.row_step};
+    if (first >= end || rows.order || !adjacent(rows, tile.D)) return;
+    const std::int64_t bytes = (last - first) * rows.row_step;
+    const char* const from = rows.data + first * rows.row_step;
+    for (std::int64_t at = bytes * part / parts; at < bytes * (part + 1) / parts; at += 64) __builtin_prefetch(from + at, 0, 2);
 }
 
 }  // namespace

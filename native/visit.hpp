@@ -13,19 +13,15 @@
 
 namespace {
 
-// l_k of all components; false if the watch says so.
+// l_k of all components for the tile at `begin`, while memory looks for the next; false if the watch says so.
 template <class Real>
-bool all_densities(Tile<Real>& tile, const Watch& watch, Ahead ahead) {
-    const std::int64_t share = (ahead.end - ahead.next) / (tile.c.centre ? tile.T / panel_rows<Real> : tile.K) + 64;
-    for (int k = 0; k < tile.K && !tile.c.centre; ++k) {
+bool all_densities(Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end, const Watch& watch) {
+    const int P = panel_rows<Real>, parts = tile.c.centre ? tile.T / P : tile.K;
+    for (int part = 0; part < parts; ++part) {
         if (!watch.go_on(watch.self)) return false;
-        ahead.ask(share);
-        distances(tile, k, tile.slot(k));
-    }
-    for (int t = 0; t < tile.T && tile.c.centre; t += panel_rows<Real>) {
-        if (!watch.go_on(watch.self)) return false;
-        ahead.ask(share);
-        distances_centred(tile, t);
+        ask_ahead(tile, rows, begin, end, part, parts);
+        if (tile.c.centre) distances_centred(tile, part * P);
+        else distances(tile, part, tile.slot(part));
     }
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.K)[t] = Real(tile.c.log_noise);
     return true;
@@ -73,7 +69,7 @@ void visit(const Rows& rows, const Components& c, std::int64_t begin, std::int64
         tile.use(end - begin);
         if (rows.single) fill<Real, float>(tile, rows, begin);
         else fill<Real, double>(tile, rows, begin);
-        if (!all_densities(tile, watch, after(tile, rows, begin, end))) return;
+        if (!all_densities(tile, rows, begin, end, watch)) return;
         if (outputs) write_outputs(tile, begin, *outputs);
         if (sums && !add_sums(tile, rows, begin, watch, *sums)) return;
     }
