@@ -368,11 +368,12 @@ std::optional<FoundParameters> maximise_bound(
                                 floor_rows};
     const Made weights(mass), means(origin), covariances(previous), log_weights(mass), whitening(second);
     const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data()};
+    const Level& level = chosen();
     double log_root = 0;
     bool found;
     {
         nb::gil_scoped_release release;
-        found = maximise(chosen(), from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root);
+        found = maximise(level, from, supplement, equal_weights, volume_and_shape, axes, previous.data(), to, noise, log_root);
     }
     if (!found) return std::nullopt;
     for (const Made* each : {&weights, &means, &covariances, &log_weights, &whitening}) each->freeze();
