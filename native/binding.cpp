@@ -239,7 +239,7 @@ std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const
             nb::cast<std::tuple<In, In, In, In, double>>(each);
         const Moments from = moments(origin, mass, first, second);
         require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
-                    whitening.ndim() == second.ndim(),
+                    whitening.ndim() == second.ndim() && whitening.shape(0) == second.shape(0),
                 "means, masses or whitening has another shape");
         double* const white = packed + compared;
         if (inverse.empty()) inverse = precisions(from, whitening.data());

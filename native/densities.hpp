@@ -10,7 +10,7 @@ inline Real rest_of_whitened(const Real* rest, int i) {
     return sizeof(Real) == 8 || !rest ? Real(0) : rest[i];
 }
 
-// All of a small triangle in registers: `from` (D, P) and the vectors behind it, N at a time.
+// All of a small triangle in registers, N vectors of rows at a time.
 template <class Real, int D>
 void distances_small(const Tile<Real>& tile, int k, Real constant, Real* out) {
     constexpr int N = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
@@ -85,7 +85,10 @@ template <class Real>
     const Real constant = Real(tile.c.constant[k]), *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     auto in_registers = [&](auto D) { distances_small<Real, D>(tile, k, constant, out); };
     if (!tile.c.diagonal && as_constant<1, small>(tile.D, in_registers)) return;
-    auto scaled = [&](Panel<Real> r, int j) { return r * root[j] + Panel<Real>::splat(rest_of_whitened(rest, j)); };
+    auto scaled = [&](Panel<Real> r, int j) {
+        if constexpr (sizeof(Real) == 8) return r * root[j];
+        return r * root[j] + Panel<Real>::splat(rest[j]);
+    };
     for (int t = 0; t < tile.T; t += panel_rows<Real>) {
         Panel<Real> squared{};
         if (tile.c.diagonal) squared = squared_panel(tile.feature(0, t), mean, tile.D, scaled);
@@ -95,16 +98,19 @@ template <class Real>
 }
 
 // l_k of all components for one panel whose rows are whitened once, about the shared centre: y_k = W (x - c) - W (mu_k - c).
+// False if the watch says so.
 template <class Real>
-[[gnu::flatten]] void distances_centred(const Tile<Real>& tile, int t) {
+[[gnu::flatten]] bool distances_centred(const Tile<Real>& tile, int t, const Watch& watch) {
     const Real *centre = static_cast<const Real*>(tile.c.centre), *centred = static_cast<const Real*>(tile.c.centred);
     const Real* no_rest = nullptr;  // the centre is what it was rounded to
     whiten_panel(tile, tile.root(0), no_rest, centre, t,
                  [&](int i, const Panel<Real>& y) { y.store(tile.whitened + i * panel_rows<Real>); });
     for (int k = 0; k < tile.K; ++k, centred += tile.D) {
+        if (!watch.go_on(watch.self)) return false;
         const Panel<Real> squared = squared_panel(tile.whitened, centred, tile.D, [](Panel<Real> y, int) { return y; });
         (Panel<Real>::splat(Real(tile.c.constant[k])) - squared * Real(0.5)).store(tile.slot(k) + t);
     }
+    return true;
 }
 
 }  // namespace

@@ -97,11 +97,10 @@ struct Prepared {
     }
 };
 
-// Numbers in a second moment, and in all sums of a pass.
+// Numbers in a second moment, and in all sums of a chunk: those of the components, or the joint ones of tied.hpp.
 inline std::int64_t size_of_second(const Components& c) { return (c.shared ? 1 : c.K) * c.D * (c.diagonal ? 1 : c.D); }
-inline std::int64_t size_of_joint(const Components& c) { return c.offset ? (c.D + c.K) * (c.D + c.K) : 0; }
 inline std::int64_t size_of_sums(const Components& c) {
-    return c.K + c.K * c.D + size_of_second(c) + size_of_joint(c);
+    return c.offset ? (c.D + c.K) * (c.D + c.K) : c.K + c.K * c.D + size_of_second(c);
 }
 
 struct Partition {
@@ -138,8 +137,8 @@ public:
     Sums sums{};
 
     explicit Partial(const Components& c) : values(size_of_sums(c)) {
-        sums.mass = values.data(), sums.first = sums.mass + c.K, sums.second = sums.first + c.K * c.D;
-        if (c.offset) sums.joint = sums.second + size_of_second(c);
+        if (c.offset) sums.joint = values.data();
+        else sums.mass = values.data(), sums.first = sums.mass + c.K, sums.second = sums.first + c.K * c.D;
     }
 };
 
@@ -151,9 +150,9 @@ inline void move_scalars(Sums& from, Sums& to) {
     move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1), move(&from.log_likelihood, &to.log_likelihood, 1);
 }
 inline void move(Sums& from, Sums& to, const Components& c) {
-    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D), move(from.second, to.second, size_of_second(c));
-    move(from.joint, to.joint, size_of_joint(c));
     move_scalars(from, to);
+    if (c.offset) return move(from.joint, to.joint, size_of_sums(c));
+    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D), move(from.second, to.second, size_of_second(c));
 }
 
 // From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
@@ -303,7 +302,7 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
     const Components c = suited_to(given);
     const Partition partition(c, rows.count, level.tile_rows(c, single), sums != nullptr);
     const int threads = useful_threads(partition.chunks, n_threads);
-    std::vector<double> joint(sums ? size_of_joint(c) : 0);
+    std::vector<double> joint(sums && c.offset ? size_of_sums(c) : 0);
     if (sums) sums->joint = joint.data();
     // All memory first: nothing may throw once threads run.
     std::vector<Workspace> workspaces;

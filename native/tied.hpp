@@ -34,7 +34,7 @@ template <class Real>
         for (int k = 0; k < tile.K; ++k) (Panel<Real>::load(tile.slot(k) + t) * by).store(tile.slot(k) + t);
     };
     scale_shares(Panel<Real>::of([&](auto i) { return total.v[i] > Real(0) ? Real(1) / total.v[i] : Vector<Real>{}; }));
-    in_steps_of<height>(tile.D, [&](int i, auto rows) {  // a share of one leaves its mean exactly
+    in_steps_of<height>(tile.D, [&](int i, auto rows) {  // a share of all leaves its mean exactly
         Panel<Real> v[rows];
         unrolled<rows>([&](auto r) { v[r] = Panel<Real>::load(x + (i + r) * P) - centre[i + r]; });
         for (int k = 0; k < tile.K; ++k) {

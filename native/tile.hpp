@@ -49,7 +49,7 @@ struct Tile {
     const std::int64_t step;   // from slot to slot
     int filled = 0, T = 0;     // rows in use; with the rest of the last panel, which repeats the first, with weight zero
     Real* x;                   // panels of rows
-    Real *x_strips, *q;        // strips of rows, and of sqrt(g) (x - mu)
+    Real *x_strips, *q;        // strips of rows, and of what is multiplied: sqrt(g) (x - mu) or z of tied.hpp
     Real *residual, *whitened; // (D, P): of one panel; the second where all components share it
     Real *weight, *scale;      // (T) w, w / s
     Real* log_density;         // (T)
@@ -64,8 +64,8 @@ struct Tile {
         return int((c.D + (c.offset ? c.K : 0) + lanes<Real> - 1) / lanes<Real>);
     }
     static std::size_t bytes(const Components& c) {
-        const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>;
-        const std::int64_t reals = (c.D + 2 * padded + 3) * T + (c.K + 1) * step_of(T) + 2 * c.D * panel_rows<Real>;
+        const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>, of_rows = c.offset ? 0 : padded;
+        const std::int64_t reals = (c.D + of_rows + padded + 3) * T + (c.K + 1) * step_of(T) + 2 * c.D * panel_rows<Real>;
         return reals * sizeof(Real) + T * sizeof(char*) + 64;
     }
     Tile(const Components& components, void* workspace)
@@ -75,7 +75,7 @@ struct Tile {
         const std::int64_t T = capacity, padded = strips * lanes<Real>;
         Real* next = static_cast<Real*>(workspace);
         auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
-        x = take(D * T), x_strips = take(padded * T), q = take(padded * T);
+        x = take(D * T), x_strips = take(c.offset ? 0 : padded * T), q = take(padded * T);
         residual = take(D * panel_rows<Real>), whitened = take(D * panel_rows<Real>);
         weight = take(T), scale = take(T), log_density = take(T);
         gamma = take((K + 1) * step);

@@ -18,10 +18,9 @@ template <class Real>
 bool all_densities(Tile<Real>& tile, const Rows& rows, std::int64_t begin, std::int64_t end, const Watch& watch) {
     const int P = panel_rows<Real>, parts = tile.c.centre ? tile.T / P : tile.K;
     for (int part = 0; part < parts; ++part) {
-        if (!watch.go_on(watch.self)) return false;
         ask_ahead(tile, rows, begin, end, part, parts);
-        if (tile.c.centre) distances_centred(tile, part * P);
-        else distances(tile, part, tile.slot(part));
+        if (!(tile.c.centre ? distances_centred(tile, part * P, watch) : watch.go_on(watch.self))) return false;
+        if (!tile.c.centre) distances(tile, part, tile.slot(part));
     }
     for (int t = 0; t < tile.T; ++t) tile.slot(tile.K)[t] = Real(tile.c.log_noise);
     return true;

@@ -576,6 +576,10 @@ def test_wrong_shapes_of_sums_and_pairs_are_refused():
         kernel.merge_gains(parts, np.eye(2), np.array([0]), np.array([2]), False)
     with pytest.raises(ValueError, match="first seed"):
         kernel.seeds_of(rows, np.ones(5), 5, np.zeros((2, 1)))
+    sums = Statistics(np.zeros((6, 2)), np.ones(6), np.zeros((6, 2)), np.ones((6, 2)), 0.0, 6.0, 6, 0.0)
+    for whitening in (np.ones((2, 6)), np.ones((6, 2, 1)), np.ones(12)):
+        with pytest.raises(ValueError, match="whitening"):
+            kernel.coordinates([sums, sums], sums.origin, whitening, sums.mass)
     with pytest.raises(ValueError, match="two passes"):
         kernel.proposed(np.zeros((2, 4)), Statistics(*np.zeros((4, 1, 1)), 0.0, 1.0, 1, 0.0), 1.0)
 
