@@ -55,6 +55,7 @@ struct Tile {
     Real* log_density;         // (T)
     Real* gamma;               // (K + 1, step): l_k, then e_k; behind them the noise component's
     const char** row;          // (T) where each begins
+    std::uintptr_t end;        // of its memory
 
     // A line of the cache more than a power of two, or all slots would share a few sets of it.
     static std::int64_t step_of(std::int64_t T) { return T + 64 / std::int64_t(sizeof(Real)); }
@@ -63,23 +64,22 @@ struct Tile {
         if (!c.offset && c.D <= (c.diagonal ? small : small_triangle)) return 0;
         return int((c.D + (c.offset ? c.K : 0) + lanes<Real> - 1) / lanes<Real>);
     }
-    static std::size_t bytes(const Components& c) {
-        const std::int64_t T = tile_rows<Real>(c), padded = strips_of(c) * lanes<Real>, of_rows = c.offset ? 0 : padded;
-        const std::int64_t reals = (c.D + of_rows + padded + 3) * T + (c.K + 1) * step_of(T) + 2 * c.D * panel_rows<Real>;
-        return reals * sizeof(Real) + T * sizeof(char*) + 64;
-    }
+    static std::size_t bytes(const Components& c) { return Tile(c, nullptr).end; }
     Tile(const Components& components, void* workspace)
         : c(components), D(int(components.D)), K(int(components.K)), capacity(int(tile_rows<Real>(components))),
           strips(strips_of(components)), slots(K + (c.log_noise > -std::numeric_limits<double>::infinity())),
-          step(step_of(capacity)) {
+          step(step_of(capacity)), end(reinterpret_cast<std::uintptr_t>(workspace)) {
         const std::int64_t T = capacity, padded = strips * lanes<Real>;
-        Real* next = static_cast<Real*>(workspace);
-        auto take = [&](std::int64_t count) { Real* start = next; next += count; return start; };
+        auto take = [&](std::int64_t count) {
+            Real* const start = reinterpret_cast<Real*>(end);
+            end += count * sizeof(Real);
+            return start;
+        };
         x = take(D * T), x_strips = take(c.offset ? 0 : padded * T), q = take(padded * T);
         residual = take(D * panel_rows<Real>), whitened = take(D * panel_rows<Real>);
         weight = take(T), scale = take(T), log_density = take(T);
         gamma = take((K + 1) * step);
-        row = reinterpret_cast<const char**>(next);
+        row = reinterpret_cast<const char**>(end), end += T * sizeof(char*);
     }
     void use(std::int64_t rows) {
         filled = int(rows < capacity ? rows : capacity);
