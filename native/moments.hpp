@@ -4,9 +4,9 @@
 
 namespace {
 
-// to[0..count) += v, in double.
+// to[0..count) += v, in double; no more than v has.
 template <class Real>
-inline void add_to(double* to, Vector<Real> v, int count = lanes<Real>) {
+inline void add_to(double* to, Vector<Real> v, int count) {
     for (int i = 0; i < lanes<Real> && i < count; ++i) to[i] += v[i];
 }
 

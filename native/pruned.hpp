@@ -461,20 +461,15 @@ std::size_t pruned_bytes(const Components& c) {
     return Block<Real>::bytes(c) + HomeLanes::bytes(c) + (c.D + 7) / 8 * 64 + lists + 256;
 }
 
-// Few features are known to the compiler, more (0) are not.
-template <int D>
-struct Features {
-    constexpr operator int() const { return D; }
-};
-
+// function(D) with a constant of few features, which the compiler then knows, or 0 for others.
 template <class Function>
 std::int64_t known_to_compiler(std::int64_t D, Function function) {
     switch (D) {
-        case 2: return function(Features<2>{});
-        case 3: return function(Features<3>{});
-        case 4: return function(Features<4>{});
-        case 8: return function(Features<8>{});
-        default: return function(Features<0>{});
+        case 2: return function(std::integral_constant<int, 2>{});
+        case 3: return function(std::integral_constant<int, 3>{});
+        case 4: return function(std::integral_constant<int, 4>{});
+        case 8: return function(std::integral_constant<int, 8>{});
+        default: return function(std::integral_constant<int, 0>{});
     }
 }
 
