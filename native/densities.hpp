@@ -85,10 +85,7 @@ template <class Real>
     const Real constant = Real(tile.c.constant[k]), *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     auto in_registers = [&](auto D) { distances_small<Real, D>(tile, k, constant, out); };
     if (!tile.c.diagonal && as_constant<1, small>(tile.D, in_registers)) return;
-    auto scaled = [&](Panel<Real> r, int j) {
-        if constexpr (sizeof(Real) == 8) return r * root[j];
-        return r * root[j] + Panel<Real>::splat(rest[j]);
-    };
+    auto scaled = [&](Panel<Real> r, int j) { return r * root[j] + Panel<Real>::splat(rest_of_whitened(rest, j)); };
     for (int t = 0; t < tile.T; t += panel_rows<Real>) {
         Panel<Real> squared{};
         if (tile.c.diagonal) squared = squared_panel(tile.feature(0, t), mean, tile.D, scaled);

@@ -10,29 +10,25 @@ inline bool adjacent(const Rows& rows, int D) {
 }
 
 // One value after the other, wherever it lies.
-template <class Real, class From, class Start>
-inline void copy_values(const Tile<Real>& tile, std::int64_t column_step, Start row) {
-    constexpr int P = panel_rows<Real>;
+template <class Real, class From>
+inline void copy_values(const Tile<Real>& tile, std::int64_t column_step) {
     for (int j = 0; j < tile.D; ++j)
-        for (int begin = 0; begin < tile.T; begin += P) {
-            Real* to = tile.feature(j, begin);
-            for (int t = 0; t < P; ++t) {
-                From value;
-                std::memcpy(&value, row(begin + t) + j * column_step, sizeof value);
-                to[t] = Real(value);
-            }
+        for (int t = 0; t < tile.T; ++t) {
+            From value;
+            std::memcpy(&value, tile.row[t] + j * column_step, sizeof value);
+            *tile.feature(j, t) = Real(value);
         }
 }
 
 // L rows of `Count` adjacent features at a time, turned in registers; the last ones overlap those before.
-template <class Real, class From, int Count, class Start>
-inline void copy_squares(const Tile<Real>& tile, Start row) {
+template <class Real, class From, int Count>
+inline void copy_squares(const Tile<Real>& tile) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>;
     for (int t = 0; t < tile.T; t += L)
         for (int i = 0; i < tile.D; i += Count) {
             const int j = i + Count <= tile.D ? i : tile.D - Count;
             Vector<Real> square[L];
-            unrolled<L>([&](auto r) { square[r] = load_as<Real, From, Count>(row(t + r) + j * sizeof(From)); });
+            unrolled<L>([&](auto r) { square[r] = load_as<Real, From, Count>(tile.row[t + r] + j * sizeof(From)); });
             turn<Real>(square);
             Real* to = tile.feature(j, t);
             unrolled<Count>([&](auto r) { store(to + r * P, square[r]); });
@@ -61,29 +57,20 @@ inline void copy_narrow(const Tile<Real>& tile, const char* rows) {
     }
 }
 
-// All rows, of which `row` (t) says where they begin.
-template <class Real, class From, class Start>
-inline void copy(const Tile<Real>& tile, std::int64_t column_step, Start row) {
-    constexpr int L = lanes<Real>;
-    if (column_step != sizeof(From) || tile.D < L / 2) copy_values<Real, From>(tile, column_step, row);
-    else if (tile.D < L) copy_squares<Real, From, L / 2>(tile, row);
-    else copy_squares<Real, From, L>(tile, row);
-}
-
 // Rows [begin, begin + filled), with their weights.
 template <class Real, class From>
 [[gnu::noinline, gnu::flatten]] void fill(Tile<Real>& tile, const Rows& rows, std::int64_t begin) {
+    constexpr int L = lanes<Real>;
     auto index = [&](int t) { return rows.order ? std::int64_t(rows.order[begin + t]) : begin + t; };
     for (int t = 0; t < tile.T; ++t) tile.weight[t] = Real(t < tile.filled);
     for (int t = 0; t < tile.filled && rows.weights; ++t) tile.weight[t] = Real(rows.weights[index(t)]);
-    if (rows.order || tile.filled < tile.T) {
-        for (int t = 0; t < tile.T; ++t) tile.row[t] = rows.data + index(t < tile.filled ? t : 0) * rows.row_step;
-        return copy<Real, From>(tile, rows.column_step, [at = tile.row](int t) { return at[t]; });
-    }
-    const char* first = rows.data + begin * rows.row_step;
-    auto narrow = [&](auto D) { copy_narrow<Real, From, D>(tile, first); };
-    if (adjacent(rows, tile.D) && as_constant<1, (small < lanes<Real> ? small : lanes<Real>) - 1>(tile.D, narrow)) return;
-    copy<Real, From>(tile, rows.column_step, [first, step = rows.row_step](int t) { return first + t * step; });
+    auto narrow = [&](auto D) { copy_narrow<Real, From, D>(tile, rows.data + begin * rows.row_step); };
+    const bool whole = !rows.order && tile.filled == tile.T && adjacent(rows, tile.D);
+    if (whole && as_constant<1, (small < L ? small : L) - 1>(tile.D, narrow)) return;
+    for (int t = 0; t < tile.T; ++t) tile.row[t] = rows.data + index(t < tile.filled ? t : 0) * rows.row_step;
+    if (rows.column_step != sizeof(From) || tile.D < L / 2) copy_values<Real, From>(tile, rows.column_step);
+    else if (tile.D < L) copy_squares<Real, From, L / 2>(tile);
+    else copy_squares<Real, From, L>(tile);
 }
 
 // Asks for one of the parts of the tile that comes after the one at `begin`, before `end`, so that memory works while that is

@@ -46,7 +46,7 @@ struct Tile {
     const int D, K, capacity;  // rows that it can hold
     const int strips;          // of the second moments, or 0 if they fit into registers
     const int slots;           // of densities: K, and one more with noise
-    const std::int64_t step;   // from slot to slot
+    const std::int64_t step;   // from slot to slot: a line more than a power of two, or all would share a few sets of the cache
     int filled = 0, T = 0;     // rows in use; with the rest of the last panel, which repeats the first, with weight zero
     Real* x;                   // panels of rows
     Real *x_strips, *q;        // strips of rows, and of what is multiplied: sqrt(g) (x - mu) or z of tied.hpp
@@ -57,8 +57,6 @@ struct Tile {
     const char** row;          // (T) where each begins
     std::uintptr_t end;        // of its memory
 
-    // A line of the cache more than a power of two, or all slots would share a few sets of it.
-    static std::int64_t step_of(std::int64_t T) { return T + 64 / std::int64_t(sizeof(Real)); }
     // Second moments of tied components are those of D + K numbers a row, see tied.hpp.
     static int strips_of(const Components& c) {
         if (!c.offset && c.D <= (c.diagonal ? small : small_triangle)) return 0;
@@ -68,7 +66,7 @@ struct Tile {
     Tile(const Components& components, void* workspace)
         : c(components), D(int(components.D)), K(int(components.K)), capacity(int(tile_rows<Real>(components))),
           strips(strips_of(components)), slots(K + (c.log_noise > -std::numeric_limits<double>::infinity())),
-          step(step_of(capacity)), end(reinterpret_cast<std::uintptr_t>(workspace)) {
+          step(capacity + 64 / std::int64_t(sizeof(Real))), end(reinterpret_cast<std::uintptr_t>(workspace)) {
         const std::int64_t T = capacity, padded = strips * lanes<Real>;
         auto take = [&](std::int64_t count) {
             Real* const start = reinterpret_cast<Real*>(end);

@@ -52,9 +52,11 @@ class Tree:
 
     def labels(self, n_clusters: int) -> Labels:
         """The class (n,) of each row among ``n_clusters`` ≤ `most`, numbered by first appearance."""
+        kept, gone = self.merges[: self.most - n_clusters].T
         joined = np.arange(self.most)
-        for kept, gone in self.merges[: self.most - n_clusters]:
-            joined[joined == gone] = kept
+        joined[gone] = kept
+        while np.any(joined != joined[joined]):  # whom a cluster joined may have joined another
+            joined = joined[joined]
         _, first, labels = np.unique(joined[self.clusters], return_index=True, return_inverse=True)
         ranks: Labels = np.argsort(np.argsort(first))
         return ranks[labels]

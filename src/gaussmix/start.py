@@ -8,7 +8,6 @@ Arthur & Vassilvitskii 2007 with the greedy choice among 2 + ln K candidates; Ll
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -195,11 +194,11 @@ def blank_mixture(n_components: int, covariance_type: str, prior: Prior, **field
     """K equal components with the data's variances, at zero: the shape of what a start fills in."""
     family = families.get(covariance_type)
     n_features = len(prior.variances)
-    moment_shape = family.structure.moment_shape(n_components, n_features)
     mass = np.ones(n_components)
-    scatter = np.zeros(moment_shape)
-    one_each = replace(prior.pseudo_rows, count=1.0)
-    covariances = family.solve(one_each.add_to(scatter, mass - 1.0)[0], mass, None)
+    shape = family.structure.moment_shape(n_components, n_features)
+    row = prior.variances if len(shape) == 2 else np.diag(prior.variances)
+    scatter = np.broadcast_to(n_components // shape[0] * row, shape)
+    covariances = family.solve(scatter, mass, None)
     means = np.zeros((n_components, n_features))
     return Mixture.unchecked(mass / n_components, means, covariances, covariance_type, **fields)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from weakref import WeakKeyDictionary
 
@@ -152,7 +151,8 @@ class Sweep:
     def _brief(self, runs: list[Run], cell: Cell, n_steps: int) -> list[Run]:
         """The runs after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
-        runs = self._run(runs, cell, replace(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False))
+        plan = em.changed(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False)
+        runs = self._run(runs, cell, plan)
         return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
 
     def _run(self, runs: Sequence[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:
@@ -174,14 +174,14 @@ class Sweep:
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
         if run.candidate is None or self._is_sound(run, cell):
             return run
-        return replace(run, candidate=None, reason=em.COLLAPSED)
+        return em.changed(run, candidate=None, reason=em.COLLAPSED)
 
     def _without_losers(self, runs: Sequence[Run], reached: float) -> tuple[Run, ...]:
         """The runs, ended where they fell behind the best."""
         going = [run for run in runs if run.reason != em.COLLAPSED]
         best = max([reached, *(run.log_likelihoods[-1] for run in going)])
         return tuple(
-            replace(run, candidate=None, reason=em.MAX_ITER)
+            em.changed(run, candidate=None, reason=em.MAX_ITER)
             if run.candidate and em.hoped(run, RECENT, HOPE) < best
             else run
             for run in runs
