@@ -4,13 +4,14 @@
 
 namespace {
 
-// Sum over rows of ln p = m + ln s, in double. Rows of weight one take one logarithm for several: ln(s s' s'' ...). The
-// sums s lie between 1 and K + 1 < 2^31, so that the products stay in range.
+// Sum over rows of ln p = m + ln s, in double. Rows of weight one take one logarithm for several: ln(s s' s'' ...), of so
+// many sums s, each between 1 and the number of slots, that the product stays in range.
 template <class Real>
 class LogLikelihood {
-    static constexpr int factors = sizeof(Real) == 8 ? 32 : 4, parts = sizeof(double) / sizeof(Real);
+    static constexpr int parts = sizeof(double) / sizeof(Real);
     Vector<double> total[parts] = {};
     Vector<Real> product = splat<Real>(1);
+    const int factors;
     int left = factors;
 
     void add(Vector<Real> v) {
@@ -25,6 +26,7 @@ class LogLikelihood {
     }
 
 public:
+    explicit LogLikelihood(int slots) : factors(Traits<Real>::bias / (32 - __builtin_clz(unsigned(slots)))) {}
     void add_rows(Vector<Real> largest, Vector<Real> s, Vector<Real> weight) {
         add(weight > Real(0) ? largest : Vector<Real>{});
         product *= weight > Real(0) ? s : splat<Real>(1);
@@ -40,40 +42,39 @@ public:
     }
 };
 
-// l_k -> e_k = exp(l_k - max l_k) of a vector of rows from t on. Returns the maximum and s = sum e_k; where no l_k is finite
+// l_k -> e_k = exp(l_k - max l_k) of a panel of rows from t on. Returns the maximum and s = sum e_k; where no l_k is finite
 // the maximum is -inf, e_k is 0 and s is 1, a positive number that does no harm.
 template <class Real, bool Subnormal>
-inline Vector<Real> exponentials(const Tile<Real>& tile, int t, Vector<Real>& s) {
+inline Panel<Real> exponentials(const Tile<Real>& tile, int t, Panel<Real>& s) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    Real* const l = tile.slot(0) + t;
-    const std::int64_t step = tile.step;
-    const int slots = tile.slots;
-    Vector<Real> largest = load(l), total{};
-    for (int a = 1; a < slots; ++a) {
-        const Vector<Real> each = load(l + a * step);
-        largest = each > largest ? each : largest;
+    Panel<Real> largest = Panel<Real>::load(tile.slot(0) + t), total{};
+    for (int a = 1; a < tile.slots; ++a) {
+        const auto l = Panel<Real>::load(tile.slot(a) + t);
+        largest = Panel<Real>::of([&](auto i) { return l.v[i] > largest.v[i] ? l.v[i] : largest.v[i]; });
     }
-    const Vector<Real> shift = largest > -infinity ? largest : Vector<Real>{};
-    for (int a = 0; a < slots; ++a) {
-        const Vector<Real> e = exp_negative<Real, Subnormal>(load(l + a * step) - shift);
-        store(l + a * step, e);
+    const auto shift = Panel<Real>::of([&](auto i) { return largest.v[i] > -infinity ? largest.v[i] : Vector<Real>{}; });
+    for (int a = 0; a < tile.slots; ++a) {
+        const auto l = Panel<Real>::load(tile.slot(a) + t) - shift;
+        const auto e = Panel<Real>::of([&](auto i) { return exp_negative<Real, Subnormal>(l.v[i]); });
+        e.store(tile.slot(a) + t);
         total += e;
     }
-    s = total > Real(0) ? total : splat<Real>(1);
+    s = Panel<Real>::of([&](auto i) { return total.v[i] > Real(0) ? total.v[i] : splat<Real>(1); });
     return largest;
 }
 
 // For sums: l_k -> e_k, with w / s per row; returns the tile's sum of w ln p.
 template <class Real>
 [[gnu::noinline, gnu::flatten]] double bayes(Tile<Real>& tile, bool weighted) {
-    constexpr int L = lanes<Real>;
-    LogLikelihood<Real> likelihood;
-    for (int t = 0; t < tile.T; t += L) {
-        Vector<Real> s;
-        const Vector<Real> largest = exponentials<Real, false>(tile, t, s), weight = load(tile.weight + t);
-        if (weighted) likelihood.add_weighted_rows(largest, s, weight);
-        else likelihood.add_rows(largest, s, weight);
-        store(tile.scale + t, weight / s);
+    LogLikelihood<Real> likelihood(tile.slots);
+    for (int t = 0; t < tile.T; t += panel_rows<Real>) {
+        Panel<Real> s;
+        const auto largest = exponentials<Real, false>(tile, t, s), weight = Panel<Real>::load(tile.weight + t);
+        unrolled<width>([&](auto i) {
+            if (weighted) likelihood.add_weighted_rows(largest.v[i], s.v[i], weight.v[i]);
+            else likelihood.add_rows(largest.v[i], s.v[i], weight.v[i]);
+        });
+        Panel<Real>::of([&](auto i) { return weight.v[i] / s.v[i]; }).store(tile.scale + t);
     }
     return likelihood.value();
 }
@@ -81,12 +82,11 @@ template <class Real>
 // For outputs: l_k -> e_k down to subnormal ones, with ln p and 1 / s per row.
 template <class Real>
 [[gnu::noinline, gnu::flatten]] void bayes_of_each_row(Tile<Real>& tile) {
-    constexpr int L = lanes<Real>;
-    for (int t = 0; t < tile.T; t += L) {
-        Vector<Real> s;
-        const Vector<Real> largest = exponentials<Real, true>(tile, t, s);
-        store(tile.log_density + t, largest + log_positive<Real>(s));
-        store(tile.scale + t, Real(1) / s);
+    for (int t = 0; t < tile.T; t += panel_rows<Real>) {
+        Panel<Real> s;
+        const auto largest = exponentials<Real, true>(tile, t, s);
+        Panel<Real>::of([&](auto i) { return largest.v[i] + log_positive<Real>(s.v[i]); }).store(tile.log_density + t);
+        Panel<Real>::of([&](auto i) { return Real(1) / s.v[i]; }).store(tile.scale + t);
     }
 }
 

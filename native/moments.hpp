@@ -157,20 +157,19 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
     });
 }
 
-// Rows from i on, in blocks of three strips of columns, up to the strip of the last row; what lies above the diagonal is
-// not read. The odd strips come first.
+// Rows from i on, up to the strip of the last row; what lies above the diagonal is not read. Blocks have three strips, some
+// before them two: of one alone there would be too few sums to hide how long each addition takes.
 template <class Real, int Height, bool Make, bool Corner>
 inline void outer_rows(const Outer<Real>& outer, int i) {
     constexpr int L = lanes<Real>;
     const int last = (i + Height - 1) / L + 1, strips = last < outer.tile.strips ? last : outer.tile.strips;
-    int s = 0;
-    auto block = [&]<bool First>(auto count, std::bool_constant<First>) {
-        if (s + count == strips) outer_block<Real, Height, count, Make && First, Corner>(outer, i, s * L);
-        else outer_block<Real, Height, count, Make && First, false>(outer, i, s * L);
-        s += count;
-    };
-    as_constant<1, 3>((strips - 1) % 3 + 1, [&](auto odd) { block(odd, std::true_type{}); });
-    while (s < strips) block(std::integral_constant<int, 3>{}, std::false_type{});
+    for (int s = 0, left = strips; left > 0; left = strips - s)
+        as_constant<1, 3>(left % 3 == 0 ? 3 : left == 1 ? 1 : 2, [&](auto count) {
+            as_constant<0, 3>((s == 0) + 2 * (left == count), [&](auto place) {
+                outer_block<Real, Height, count, Make && place % 2, Corner && place / 2>(outer, i, s * L);
+            });
+            s += count;
+        });
 }
 
 template <class Real, bool Make>

@@ -219,13 +219,16 @@ struct Wide {
     void operator+=(const Wide& b) { unrolled<N>([&](auto i) { v[i] += b.v[i]; }); }
 };
 
-// c[0] + c[1] x + c[2] x^2 + ...
+// c[0] + c[1] x + c[2] x^2 + ...; where there are many terms in two short chains, the even powers and the odd ones.
 template <class Real, int Terms>
 inline Vector<Real> polynomial(const Real (&c)[Terms], Vector<Real> x) {
-    Vector<Real> value = splat<Real>(c[Terms - 1]);
-#pragma GCC unroll 16
-    for (int i = Terms - 2; i >= 0; --i) value = value * x + c[i];
-    return value;
+    constexpr int chains = Terms > 6 ? 2 : 1;
+    const Vector<Real> step = chains == 2 ? x * x : x;
+    Vector<Real> sum[chains];
+    unrolled<chains>([&](auto i) { sum[i] = splat<Real>(c[Terms - 1 - i]); });
+    unrolled<Terms - chains>([&](auto i) { sum[i % chains] = sum[i % chains] * step + c[Terms - 1 - chains - i]; });
+    if constexpr (chains == 2) return sum[Terms % 2] * x + sum[1 - Terms % 2];
+    return sum[0];
 }
 
 // v 2^n, where n + Traits::round_shift was rounded: n stands in the last bits of `shifted`.
