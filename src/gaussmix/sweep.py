@@ -152,8 +152,8 @@ class Sweep:
         """The runs after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
         plan = em.changed(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False)
-        runs = self._run(runs, cell, plan)
-        return sorted(runs, key=lambda run: -run.log_likelihoods[-1])
+        ended = em.final(self.source, _begin(runs, plan)).runs
+        return sorted((run for run in ended if run.mixture), key=lambda run: -run.log_likelihoods[-1])
 
     def _run(self, runs: Sequence[Run], cell: Cell, plan: Plan, reached: float = -math.inf) -> list[Run]:
         """A batch through the one loop; those that were evaluated at least once.
@@ -161,7 +161,7 @@ class Sweep:
         A run that is degenerate after `LEAVING` passes seldom leaves that, and creeps: it ends there. So does one that
         falls behind another or behind the L that was ``reached`` before.
         """
-        state, passes = State(tuple(em.resumed(run, plan) for run in runs), plan), LEAVING
+        state, passes = _begin(runs, plan), LEAVING
         while any(run.candidate for run in state.runs):
             for after in islice(em.passes(self.source, state), passes):
                 state = after
@@ -196,6 +196,11 @@ class Sweep:
             degenerate = degenerate_components(run.mixture, run.folded, self.plan_of(*cell).prior)
             self._sound[run.folded] = not degenerate
         return self._sound[run.folded]
+
+
+def _begin(runs: Iterable[Run], plan: Plan) -> State:
+    """New runs, and those that ended at their last step and go on."""
+    return State(tuple(em.resumed(run, plan) for run in runs), plan)
 
 
 def _neighbours(name: str, names: Iterable[str]) -> list[str]:
