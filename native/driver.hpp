@@ -149,10 +149,16 @@ inline void move(double* from, double* to, std::int64_t count) {
 inline void move_scalars(Sums& from, Sums& to) {
     move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1), move(&from.log_likelihood, &to.log_likelihood, 1);
 }
+// The same of the lower triangles of some matrices (n, n), which are all that a pass fills.
+inline void move_triangles(double* from, double* to, std::int64_t matrices, std::int64_t n) {
+    for (std::int64_t row = 0; row < matrices * n; ++row) move(from + row * n, to + row * n, row % n + 1);
+}
 inline void move(Sums& from, Sums& to, const Components& c) {
     move_scalars(from, to);
-    if (c.offset) return move(from.joint, to.joint, size_of_sums(c));
-    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D), move(from.second, to.second, size_of_second(c));
+    if (c.offset) return move_triangles(from.joint, to.joint, 1, c.D + c.K);
+    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D);
+    if (c.diagonal) move(from.second, to.second, size_of_second(c));
+    else move_triangles(from.second, to.second, c.shared ? 1 : c.K, c.D);
 }
 
 // From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
