@@ -37,7 +37,7 @@ from libraries import IN_PROCESS, Fit, Outcome, libraries
 # Relative difference of L that rounding may explain.
 AGREEMENT = {"float64": 1e-9, "float32": 1e-4}
 # Seconds before a fit: the threads of a matrix product keep a core busy for a while after it.
-CALM = 0.1
+CALM = 0.2
 
 
 @dataclass
