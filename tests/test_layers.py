@@ -116,7 +116,7 @@ def test_families_know_no_mixture():
 
 ASKED = {
     "acceleration": {"coordinates", "proposed"},
-    "degeneracy": {"surely_sound"},
+    "degeneracy": {"Maximum", "surely_sound"},
     "exchange": {"merge_gains"},
     "maximisation": {"Maximum", "maximised"},
     "merging": {"merge_gains"},

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.kernel import surely_sound
-from gaussmix.maximisation import best_covariances
+from gaussmix.kernel import Maximum, surely_sound
+from gaussmix.maximisation import maximum
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior, PseudoRows
 from gaussmix.statistics import Statistics
@@ -81,20 +81,30 @@ def _mostly_supplied(
     mixture: Mixture, statistics: Statistics, prior: Prior, spread: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """For each component whether more than a tenth of its smallest eigenvalue comes from pseudo-rows."""
+    none = np.zeros(len(statistics.mass), dtype=bool)
     if prior.pseudo_rows.count == 0:
-        return np.zeros(len(statistics.mass), dtype=bool)
-
-    def solved(part: float) -> Array:
-        return _standardised(mixture, best_covariances(statistics, mixture, prior, part), prior, spread)
-
+        return none
     with np.errstate(all="ignore"):
         try:
-            whole, half = solved(1.0), solved(0.5)
+            found = [maximum(statistics, mixture, prior, supplied=part) for part in (1.0, 0.5)]
+            if _largest_change(mixture, *found) < SUPPLIED / 2:
+                return none
+            whole, half = (_standardised(mixture, each.covariances, prior, spread) for each in found)
             smallest, missing = _smallest(whole, whole - half)
         except np.linalg.LinAlgError:  # not even with all of them
-            return np.ones(len(statistics.mass), dtype=bool)
+            return ~none
     much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(smallest, 0.0)
     return much
+
+
+def _largest_change(mixture: Mixture, whole: Maximum, half: Maximum) -> float:
+    """A bound of vᵀ(Σ_k − H_k)v / vᵀΣ_k v, for all v and k: the norm of W_k (Σ_k − H_k) W_kᵀ; inf if unknown."""
+    if whole.prepared is None:
+        return np.inf
+    roots = whole.prepared.whitening
+    change = mixture.family.structure.spread(whole.covariances - half.covariances, mixture.n_features)
+    relative = roots * roots * change if roots.ndim == 2 else roots @ change @ np.swapaxes(roots, 1, 2)
+    return float(np.sqrt((relative * relative).reshape(len(relative), -1).sum(axis=1).max()))
 
 
 def _smallest(whole: Array, change: Array) -> tuple[Array, Array]:

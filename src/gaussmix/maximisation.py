@@ -30,30 +30,27 @@ def m_step(
     π_k = N_k / N; a noise component keeps its density and gets π_0 = N_0 / N.
     """
     try:
-        return previous.with_parameters(*_maximum(statistics, previous, prior, equal_weights))
+        return previous.with_parameters(*maximum(statistics, previous, prior, equal_weights))
     except np.linalg.LinAlgError:
         return Collapse("a covariance is singular")
 
 
-def best_covariances(statistics: Statistics, previous: Mixture, prior: Prior, supplied: float) -> Array:
-    """The covariances of the M-step, as stored, where only a part of the pseudo-rows' scatter is ``supplied``.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        The maximum does not exist.
-    """
-    return _maximum(statistics, previous, prior, supplied=supplied).covariances
-
-
-def _maximum(
+def maximum(
     statistics: Statistics,
     previous: Mixture,
     prior: Prior,
     equal_weights: bool = False,
     supplied: float = 1.0,
 ) -> Maximum:
-    """The maximum among the covariances that the prior admits."""
+    """What `m_step` makes a mixture of: the maximum among the covariances that the prior admits.
+
+    With a part of the pseudo-rows' scatter ``supplied`` only, where one asks what they are worth.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        The maximum does not exist.
+    """
     family, mass = previous.family, statistics.mass
     supplement = prior.supplement(family, len(mass), supplied)
     found = maximised(statistics, supplement, family, previous.covariances, equal_weights)
