@@ -4,20 +4,6 @@
 
 namespace {
 
-// to[0..count) += v, in double; no more than v has.
-template <class Real>
-inline void add_to(double* to, Vector<Real> v, int count) {
-    typedef double Doubles __attribute__((vector_size(lanes<Real> * sizeof(double))));
-    if (count < lanes<Real>) {
-        for (int i = 0; i < count; ++i) to[i] += v[i];
-        return;
-    }
-    Doubles sum;
-    std::memcpy(&sum, to, sizeof sum);
-    sum += __builtin_convertvector(v, Doubles);
-    std::memcpy(to, &sum, sizeof sum);
-}
-
 // ---- few features: samples in the lanes, all sums in registers ------------------------------------------------------
 
 // Rows [From, To) of the second moment, with their first moments; the mass if From is 0.

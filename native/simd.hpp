@@ -190,6 +190,20 @@ inline Real sum(Vector<Real> v) {
         return sum<Real, Half / 2>(v + shuffle<Real>(v, v, [](int i) { return i ^ Half; }));
 }
 
+// to[0..count) += v, in double; no more than v has.
+template <class Real>
+inline void add_to(double* to, Vector<Real> v, int count) {
+    typedef double Doubles __attribute__((vector_size(lanes<Real> * sizeof(double))));
+    if (count < lanes<Real>) {
+        for (int i = 0; i < count; ++i) to[i] += v[i];
+        return;
+    }
+    Doubles sum;
+    std::memcpy(&sum, to, sizeof sum);
+    sum += __builtin_convertvector(v, Doubles);
+    std::memcpy(to, &sum, sizeof sum);
+}
+
 // N vectors side by side, each in a register.
 template <class Real, int N>
 struct Wide {
