@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix.kernel import Maximum, maximised
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
 from gaussmix.statistics import Statistics
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
