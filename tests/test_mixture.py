@@ -218,10 +218,6 @@ def test_components_in_another_order(name):
     np.testing.assert_allclose(
         other.responsibilities(rows), mixture.responsibilities(rows)[:, order], rtol=1e-13
     )
-    folded = mixture.fold(rows)
-    moved, again = folded.reordered(order), other.fold(rows)
-    for field in ("origin", "mass", "first", "second"):
-        np.testing.assert_allclose(getattr(moved, field), getattr(again, field), rtol=1e-12, atol=1e-12)
     for array in (other.weights, other.means, other.covariances, other.whitening):
         assert not array.flags.writeable
     assert np.all(np.diff(mixture.reordered(mixture.largest_first()).weights) <= 0)

@@ -16,10 +16,11 @@ from gaussmix import em, start
 from gaussmix.acceleration import LONG_STRIDE
 from gaussmix.em import Fit, Plan, Run, State
 from gaussmix.errors import DataError, ParameterError, SingularError
-from gaussmix.fitting import choose, fit_source, prepared
+from gaussmix.fitting import degenerate_in, fit_of, fit_source, prepared
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.prior_settings import check_prior
+from gaussmix.priors import PseudoRows
 from gaussmix.rows import Source
 from gaussmix.sweep import Cell, Sweep
 
@@ -38,8 +39,9 @@ class Cells:
     def __init__(self, source: Source, reg_covar: float, settings: dict[str, Any]) -> None:
         self.source = source
         n_threads = thread_count(settings.get("n_jobs"))
-        self._pseudo_rows = start.data_prior(source, 1, reg_covar, n_threads)
-        self._settings = {"tol": max(NATS / source.weight, FINEST), **settings}
+        self._of_one = start.data_prior(source, 1, reg_covar, n_threads)
+        self._settings = {"tol": max(NATS / source.weight, FINEST), **settings, "n_jobs": n_threads}
+        self._pseudo_rows: dict[int, PseudoRows] = {}
         self._prepared: dict[Cell, tuple[Plan, Mixture]] = {}
 
     def plan(self, k: int, name: str) -> Plan:
@@ -60,20 +62,22 @@ class Cells:
             raise ParameterError(next(iter(refused.values())))
         sweep = Sweep(self.source, admitted, self.plan, self.blank, seed)
         for cell in sweep.cells(counts):
-            yield cell, self._chosen(cell, sweep.runs[cell], sweep.best(cell))
+            yield cell, self._chosen(cell, sweep)
         for name, why in refused.items():
             yield from (((k, name), why) for k in counts)
 
     def polished(self, k: int, name: str, found: Fit) -> Fit:
         """The cell over all rows of this source, from a fit to some of them."""
         plan = self.plan(k, name)
-        return self._fit(em.final(self.source, State((Run(found.mixture),), plan)).runs[0], plan)
+        ended = em.final(self.source, State((Run(found.mixture),), plan)).runs[0]
+        return self._fit(ended, degenerate_in(ended, plan.prior), ended.log_likelihoods[-1:], plan)
 
     def _of(self, k: int, name: str) -> tuple[Plan, Mixture]:
         if (k, name) not in self._prepared:
-            pseudo_rows = self._pseudo_rows.thinned(1 / k)
-            plan, blank = prepared(self.source, k, name, pseudo_rows, **self._settings)
-            self._prepared[k, name] = replace(plan, stride=LONG_STRIDE), blank
+            if k not in self._pseudo_rows:
+                self._pseudo_rows[k] = self._of_one.thinned(1 / k)
+            plan, blank = prepared(self.source, k, name, self._pseudo_rows[k], **self._settings)
+            self._prepared[k, name] = em.changed(plan, stride=LONG_STRIDE), blank
         return self._prepared[k, name]
 
     def _refused(self, k: int, name: str) -> str:
@@ -85,27 +89,25 @@ class Cells:
             return str(error)
         return ""
 
-    def _fit(self, ended: Run, plan: Plan) -> Fit:
-        return choose(State((_largest_first(ended),), plan), self.source.weight, self.source.feature_names)
+    def _fit(self, ended: Run, degenerate: tuple[int, ...], starts: tuple[float, ...], plan: Plan) -> Fit:
+        """What a run found, the largest component first: starts that cells share have an order of their own."""
+        if ended.mixture is not None:
+            order = ended.mixture.largest_first()
+            degenerate = tuple(place for place, k in enumerate(order) if k in degenerate)
+            ended = em.changed(ended, mixture=ended.mixture.reordered(order))
+        return fit_of(ended, degenerate, starts, plan.prior, self.source.weight, self.source.feature_names)
 
-    def _chosen(self, cell: Cell, runs: list[Run], best: Run | None) -> Fit | str:
+    def _chosen(self, cell: Cell, sweep: Sweep) -> Fit | str:
         if cell[0] > self.source.n_rows:
             return f"n_components={cell[0]} needs at least as many rows, got {self.source.n_rows}."
+        best = sweep.best(cell)
         if best is None:
             return "no start has an M-step: a covariance is singular, and reg_covar=0 leaves it so."
+        starts = tuple(run.log_likelihoods[-1] for run in sweep.runs[cell])
         try:
-            fit = self._fit(best, self.plan(*cell))
+            return self._fit(best, sweep.degenerate(best, cell), starts, self.plan(*cell))
         except SingularError as error:
             return str(error)
-        return replace(fit, start_log_likelihoods=tuple(run.log_likelihoods[-1] for run in runs))
-
-
-def _largest_first(run: Run) -> Run:
-    """The run with the largest component first: starts that cells share have an order of their own."""
-    if run.mixture is None or run.folded is None:
-        return run
-    order = run.mixture.largest_first()
-    return replace(run, mixture=run.mixture.reordered(order), folded=run.folded.reordered(order))
 
 
 def fitted_alone(

@@ -11,6 +11,8 @@ components share a volume, a shape, all of the covariance, the answer is shared 
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,6 +50,19 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
         pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)
         degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
     return tuple(int(k) for k in np.flatnonzero(degenerate))
+
+
+class Degeneracy:
+    """`degenerate_components`, asked once of each pass: its statistics belong to one mixture and one prior."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Statistics, tuple[int, ...]] = WeakKeyDictionary()
+
+    def of(self, mixture: Mixture, statistics: Statistics, prior: Prior) -> tuple[int, ...]:
+        """Indices of the degenerate components."""
+        if statistics not in self._known:
+            self._known[statistics] = degenerate_components(mixture, statistics, prior)
+        return self._known[statistics]
 
 
 def spread_features(prior: Prior) -> NDArray[np.bool_]:

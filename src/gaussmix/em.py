@@ -110,8 +110,7 @@ class State:
     plan: Plan
 
     def __init__(self, runs: tuple[Run, ...], plan: Plan) -> None:
-        self.__dict__["runs"] = runs  # see `Statistics`
-        self.__dict__["plan"] = plan
+        self.__dict__.update(runs=runs, plan=plan)  # see `Statistics`
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,7 +186,8 @@ def passes(source: Source, state: State) -> Iterator[State]:
     while living := [run.candidate for run in state.runs if run.candidate is not None]:
 
         def step(block: Block, living: list[Mixture] = living) -> _Batch:
-            return _Batch([mixture.fold(*block, plan.n_threads) for mixture in living])
+            rows, weights, memo = block
+            return _Batch([mixture.fold(rows, weights, memo, plan.n_threads) for mixture in living])
 
         folded = iter(source.fold(step))
         runs = [run if run.candidate is None else _advance(run, next(folded), plan) for run in state.runs]
@@ -219,7 +219,9 @@ def hoped(run: Run, recent: int, times: float) -> float:
 def changed(value: T, **changes: Any) -> T:
     """A run or a plan with some fields changed, as `dataclasses.replace` does it, at a tenth of its time."""
     made: T = object.__new__(type(value))
-    made.__dict__.update(value.__dict__, **changes)
+    own = made.__dict__
+    own.update(value.__dict__)
+    own.update(changes)
     return made
 
 
@@ -243,13 +245,13 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     after = changed(
         run,
         mixture=mixture,
-        log_likelihoods=(*run.log_likelihoods, statistics.log_likelihood),
-        objectives=(*run.objectives, objective),
+        log_likelihoods=run.log_likelihoods + (statistics.log_likelihood,),
+        objectives=run.objectives + (objective,),
         made_of=run.used,
         folded=statistics,
         earlier=_passes(run)[-memory(statistics) :] if plan.accelerated else (),
         # The first pass gains nothing: there is no objective before it.
-        gains=(*run.gains, gain)[-2:] if run.objectives and not run.trial else (),
+        gains=(run.gains + (gain,))[-2:] if run.objectives and not run.trial else (),
     )
     rounding = 4 * 2.0**-52 * abs(objective)  # what the objective may change by rounding alone
     if _converged(after.gains, rounding, plan, statistics.weight):
@@ -261,8 +263,9 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
 
 def _passes(run: Run) -> tuple[Pass, ...]:
     """(u, g) of the last passes, without a first one, whose θ was made of no statistics."""
-    last = () if run.made_of is None or run.folded is None else ((run.made_of, run.folded),)
-    return (*run.earlier, *last)
+    if run.made_of is None or run.folded is None:
+        return run.earlier
+    return run.earlier + ((run.made_of, run.folded),)
 
 
 def _converged(gains: tuple[float, ...], rounding: float, plan: Plan, weight: float) -> bool:

@@ -234,29 +234,47 @@ def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
 def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = None) -> Fit:
     """The best run of a finished state, with what a user should know about it."""
     prior = state.plan.prior
-    ended = [(each, _soundness(each, prior)) for each in state.runs]
+    ended = [(each, degenerate_in(each, prior)) for each in state.runs]
     best, degenerate = max(ended, key=lambda pair: _rank(*pair))
-    if best.mixture is None or (best.reason == em.COLLAPSED and prior.pseudo_rows.count == 0):
+    starts = tuple(each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended)
+    return fit_of(best, degenerate, starts, prior, weight, feature_names)
+
+
+def fit_of(
+    ended: Run,
+    degenerate: tuple[int, ...],
+    starts: tuple[float, ...],
+    prior: Prior,
+    weight: float,
+    feature_names: tuple[str, ...] | None = None,
+) -> Fit:
+    """What a run found; ``starts``: the log-likelihoods of all of which it is the best.
+
+    Raises
+    ------
+    SingularError
+        Nothing, or what is left of a collapse that pseudo-rows would have prevented.
+    """
+    if ended.mixture is None or (ended.reason == em.COLLAPSED and prior.pseudo_rows.count == 0):
         raise SingularError(
             "a covariance became singular: the likelihood is unbounded there and reg_covar=0 lets it grow. "
             "Use the default reg_covar=1e-6, fewer components or a simpler covariance_type."
         )
     return Fit(
-        mixture=best.mixture,
-        reason=best.reason,
-        log_likelihoods=best.log_likelihoods,
-        objectives=best.objectives,
+        mixture=ended.mixture,
+        reason=ended.reason,
+        log_likelihoods=ended.log_likelihoods,
+        objectives=ended.objectives,
         weight=weight,
-        n_iter=best.n_iter,
+        n_iter=ended.n_iter,
         degenerate=degenerate,
-        remarks=_remarks(best, degenerate, prior, weight, feature_names),
-        start_log_likelihoods=tuple(
-            each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended
-        ),
+        remarks=_remarks(ended, degenerate, prior, weight, feature_names),
+        start_log_likelihoods=starts,
     )
 
 
-def _soundness(each: Run, prior: Prior) -> tuple[int, ...]:
+def degenerate_in(each: Run, prior: Prior) -> tuple[int, ...]:
+    """The degenerate components of a run's last mixture."""
     if each.mixture is None or each.folded is None:
         return ()
     return degenerate_components(each.mixture, each.folded, prior)

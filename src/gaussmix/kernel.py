@@ -52,15 +52,16 @@ def fold(
     KeyboardInterrupt
         Ctrl-C; it is seen within a tenth of a second.
     """
-    parameters = (log_weights, means, whitening, log_noise, n_threads)
-    known = (None, None) if memo is None else (_compact_tiles(rows, len(means), memo), memo.get("order"))
-    sums = _kernel.fold(rows, row_weights, *parameters, *known)
-    if sums is None:  # leaving out components would pay
-        assert memo is not None
-        memo["order"] = spatial_order(rows, n_threads)
-        sums = _kernel.fold(rows, row_weights, *parameters, known[0], memo["order"])
-        assert sums is not None
-    return sums
+    tiles = order = None
+    if memo is not None:
+        tiles, order = _compact_tiles(rows, len(means), memo), memo.get("order")
+    sums = _kernel.fold(rows, row_weights, log_weights, means, whitening, log_noise, n_threads, tiles, order)
+    if sums is not None:
+        return sums
+    # Leaving out components would pay.
+    assert memo is not None
+    memo["order"] = spatial_order(rows, n_threads)
+    return fold(rows, row_weights, log_weights, means, whitening, log_noise, n_threads, memo)
 
 
 def evaluate(
@@ -263,13 +264,13 @@ def thread_count(n_jobs: int | None = None) -> int:
         raise ParameterError(
             "n_jobs must not be 0; None or -1 uses every processor that the process may use."
         )
+    if n_jobs is not None and n_jobs > 0:
+        return n_jobs
     available = min(len(os.sched_getaffinity(0)), _granted())
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:
         available = min(available, int(limit))
-    if n_jobs is None or n_jobs == -1:
-        return available
-    return n_jobs if n_jobs > 0 else max(1, available + 1 + n_jobs)
+    return available if n_jobs is None else max(1, available + 1 + n_jobs)
 
 
 @cache

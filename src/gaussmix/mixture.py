@@ -169,9 +169,9 @@ class Mixture:
             prepared = _prepared(weights, means, covariances, self.family)
             for array in (weights, means, covariances):
                 _frozen(array)
-        own = made.__dict__
-        own.update(self._kept)
-        own["_kept"] = self._kept
+        own, kept = made.__dict__, self._kept
+        own.update(kept)
+        own["_kept"] = kept
         own["weights"] = weights
         own["means"] = means
         own["covariances"] = covariances
@@ -288,18 +288,19 @@ class Mixture:
         With many components, most of which have nothing to do with a row, the rows are visited in an order that is
         compact in space and kept in ``memo``.
         """
-        many = MANY_ROWS <= len(rows) < MOST_ROWS and self.n_components >= MANY
+        means, (log_weights, whitening, _) = self.means, self.prepared
+        many = MANY_ROWS <= len(rows) < MOST_ROWS and len(means) >= MANY
         mass, first, second, noise_mass, weight, log_likelihood = kernel.fold(
             rows,
             row_weights,
-            self.prepared.log_weights,
-            self.means,
-            self.prepared.whitening,
+            log_weights,
+            means,
+            whitening,
             self._log_noise,
             n_threads,
             memo if many else None,
         )
-        return Statistics(self.means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
+        return Statistics(means, mass, first, second, noise_mass, weight, len(rows), log_likelihood)
 
     def evaluate(
         self, rows: NDArray[Any], n_threads: int = 1, wanted: Collection[str] = Evaluation._fields

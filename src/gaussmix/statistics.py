@@ -63,15 +63,17 @@ class Statistics:
         rows: int,
         log_likelihood: float,
     ) -> None:
-        own = self.__dict__  # to set frozen fields through their class takes as long as a small fold
-        own["origin"] = origin
-        own["mass"] = mass
-        own["first"] = first
-        own["second"] = second
-        own["noise_mass"] = noise_mass
-        own["weight"] = weight
-        own["rows"] = rows
-        own["log_likelihood"] = log_likelihood
+        # To set frozen fields one by one, through their class, takes as long as a small fold.
+        self.__dict__.update(
+            origin=origin,
+            mass=mass,
+            first=first,
+            second=second,
+            noise_mass=noise_mass,
+            weight=weight,
+            rows=rows,
+            log_likelihood=log_likelihood,
+        )
 
     def __add__(self, other: Statistics) -> Statistics:
         """Statistics of the rows of both.
@@ -115,11 +117,6 @@ class Statistics:
                 crossed if len(self.second) == len(shift) else crossed.sum(0, keepdims=True)
             )
         return self.with_sums(origin, self.mass, first, second)
-
-    def reordered(self, order: NDArray[np.int64]) -> Statistics:
-        """The same of components in another ``order`` (K,)."""
-        second = self.second[order] if len(self.second) == len(order) else self.second
-        return self.with_sums(self.origin[order], self.mass[order], self.first[order], second)
 
     def scatter(self) -> tuple[Array, Array]:
         """Means μ_k, eq. (7), (K, D) and scatter Σ_n w_n γ(z_nk)(x_n − μ_k)(x_n − μ_k)ᵀ, in the shape of `second`.

@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from weakref import WeakKeyDictionary
 
 from gaussmix import em, families
 from gaussmix.acceleration import remaining_gain
-from gaussmix.degeneracy import degenerate_components
+from gaussmix.degeneracy import Degeneracy
 from gaussmix.em import Plan, Run, State
 from gaussmix.mixture import Mixture
 from gaussmix.rows import Source
@@ -63,7 +62,7 @@ class Sweep:
         self.starts = SharedStarts(source, plan_of(*first), blank_of(*first), self.dense, seed)
         self.runs: dict[Cell, list[Run]] = {}
         self._lent: dict[Cell, Statistics] = {}
-        self._sound: WeakKeyDictionary[Statistics, bool] = WeakKeyDictionary()
+        self._degeneracy = Degeneracy()
 
     def cells(self, counts: Iterable[int]) -> Iterator[Cell]:
         """Fit cell after cell, each number of components with all families; `runs` holds what was found."""
@@ -78,12 +77,19 @@ class Sweep:
         """The best run of a cell: sound ones first, then by L."""
         return max(self.runs[cell], key=lambda run: self._rank(run, cell), default=None)
 
+    def degenerate(self, run: Run, cell: Cell) -> tuple[int, ...]:
+        """The degenerate components of one of its runs."""
+        assert run.mixture is not None and run.folded is not None
+        return self._degeneracy.of(run.mixture, run.folded, self.plan_of(*cell).prior)
+
     def _fit(self, cell: Cell, shared: list[Statistics]) -> None:
         """From the first of the classes, and from the best of the other starts after some steps, to the end."""
         plan = self.plan_of(*cell)
         starts = self._begun(shared, cell)
         others = self._brief(starts[1:] + self._split(cell), cell, BRIEF)
-        second = next((run for run in others if self._is_sound(run, cell)), others[0] if others else None)
+        second = next(
+            (run for run in others if not self.degenerate(run, cell)), others[0] if others else None
+        )
         self.runs[cell] = self._run(starts[:1] + ([second] if second else []), cell, plan)
         self._lend(cell)
 
@@ -172,7 +178,7 @@ class Sweep:
         return [run for run in state.runs if run.mixture is not None]
 
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
-        if run.candidate is None or self._is_sound(run, cell):
+        if run.candidate is None or not self.degenerate(run, cell):
             return run
         return em.changed(run, candidate=None, reason=em.COLLAPSED)
 
@@ -188,14 +194,7 @@ class Sweep:
         )
 
     def _rank(self, run: Run, cell: Cell) -> Rank:
-        return run.reason != em.COLLAPSED, self._is_sound(run, cell), run.log_likelihoods[-1]
-
-    def _is_sound(self, run: Run, cell: Cell) -> bool:
-        assert run.mixture is not None and run.folded is not None
-        if run.folded not in self._sound:
-            degenerate = degenerate_components(run.mixture, run.folded, self.plan_of(*cell).prior)
-            self._sound[run.folded] = not degenerate
-        return self._sound[run.folded]
+        return run.reason != em.COLLAPSED, not self.degenerate(run, cell), run.log_likelihoods[-1]
 
 
 def _begin(runs: Iterable[Run], plan: Plan) -> State:

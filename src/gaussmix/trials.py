@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import em, start
-from gaussmix.degeneracy import degenerate_components
+from gaussmix.degeneracy import Degeneracy
 from gaussmix.em import Plan, Run, State
 from gaussmix.maximisation import m_step
 from gaussmix.mixture import Mixture
@@ -78,9 +77,7 @@ class Trials:
     plan: Plan
     blank: Mixture
     rng: np.random.Generator
-    _sound: WeakKeyDictionary[Statistics, bool] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False
-    )
+    _degeneracy: Degeneracy = field(default_factory=Degeneracy, init=False, repr=False)
     _blanks: dict[tuple[int, str], Mixture] = field(default_factory=dict, init=False, repr=False)
 
     def em(self, starts: list[Mixture], passes: int, tol: float = FINE) -> list[Run]:
@@ -106,10 +103,8 @@ class Trials:
     def rank(self, run: Run) -> tuple[bool, float]:
         """Sound solutions first, then by L in nats per row."""
         assert run.mixture is not None and run.folded is not None
-        if run.folded not in self._sound:
-            degenerate = degenerate_components(run.mixture, run.folded, self.plan.prior)
-            self._sound[run.folded] = not degenerate
-        return self._sound[run.folded], run.log_likelihoods[-1] / self.sample.weight
+        degenerate = self._degeneracy.of(run.mixture, run.folded, self.plan.prior)
+        return not degenerate, run.log_likelihoods[-1] / self.sample.weight
 
     def better(self, run: Run, than: Run, by: float) -> bool:
         """Whether a run ended higher than another by so many nats per row."""
