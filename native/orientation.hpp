@@ -123,6 +123,7 @@ private:
     static constexpr double stationary = 1e-9;    // slope in units in which every component is a correlation
     static constexpr double near = 0.3;           // slope below which Newton's step is worth its cost
     static constexpr double reach = 0.5;          // a step's largest angle
+    static constexpr std::int64_t widest = 128;   // features up to which D matrices (D, D) are worth their memory
     // Steps at most, and where the next M-step goes on from here: only where components are all but flat, and the valley
     // between them narrow and winding, are these not enough.
     static constexpr int most = 300, some = 25;
@@ -131,7 +132,7 @@ private:
     const double *const mass, *const scatter;
     std::vector<double> roots, y, tau;  // R_k; columns (D, K + 1, D) of every Y_k, then of D itself; (D, K)
     std::vector<double> c, a, b, g;     // (K): weights, and squares and products of a pair
-    std::vector<double> T, E, gamma, gradient, x, r, z, p, hp;  // Newton's
+    std::vector<double> T, E, gamma, gradient, hessian, x, r, z, p, hp;  // Newton's
 
     static double square(double v) { return v * v; }
     double* column(std::int64_t j, std::int64_t k) { return y.data() + (j * (K + 1) + k) * D; }
@@ -204,7 +205,7 @@ private:
         for (int i = 0; i < steps && D > 1; ++i) {
             const double steepest = slopes();
             if (steepest <= stationary) return;
-            if (steepest > near || !newton()) sweep(false);
+            if (steepest > near || D > widest || !newton()) sweep(false);
         }
     }
 
@@ -273,7 +274,7 @@ private:
     //
     // so that half the gradient is G - G^T and half the Hessian takes X to Z - Z^T,
     //
-    //   z_j = sum_k c_k (T_k / tau_kj - 2 w_kj w_kj^T) x_j - ((G + G^T) / 2) x_j,
+    //   z_j = H_j x_j,   H_j = sum_k c_k (T_k / tau_kj - 2 w_kj w_kj^T) - (G + G^T) / 2,
     //
     // for EVE with sum_k (c_k / D) E_k <E_k, X>, E_k = w_k - w_k^T, on top.
 
@@ -361,6 +362,7 @@ private:
     void solve_newton() {
         const std::int64_t size = D * D;
         x.assign(size, 0.0), r.resize(size), z.resize(size), p.assign(size, 0.0), hp.resize(size);
+        fill_hessian();
         std::vector<double> weights(size);
         double total = 0;
         for (std::int64_t k = 0; k < K; ++k) total += c[k];
@@ -392,33 +394,31 @@ private:
         }
     }
 
-    // out += factor A B, all (D, D).
-    void add_product(double factor, const double* A, const double* B, double* out) const {
-        for (std::int64_t i = 0; i < D; ++i)
-            for (std::int64_t l = 0; l < D; ++l) {
-                const double each = factor * A[i * D + l];
-                for (std::int64_t j = 0; j < D; ++j) out[i * D + j] += each * B[l * D + j];
-            }
-    }
-
-    // hp = (half Hessian) p.
-    void curve() {
+    // H_j, one (D, D) for each column: z_j = H_j x_j.
+    void fill_hessian() {
         const std::int64_t size = D * D;
-        std::vector<double> image(size, 0.0), sum(size), product(size), precision(D), twice(D);  // Z, G + G^T, T_k p
-        for (std::int64_t i = 0; i < D; ++i)
-            for (std::int64_t j = 0; j < D; ++j) sum[i * D + j] = gamma[i * D + j] + gamma[j * D + i];
-        add_product(-0.5, sum.data(), p.data(), image.data());
-        for (std::int64_t k = 0; k < K; ++k) {
-            const double* const t = T.data() + k * size;
-            std::fill(product.begin(), product.end(), 0.0);
-            add_product(1, t, p.data(), product.data());
-            for (std::int64_t j = 0; j < D; ++j) {
-                precision[j] = c[k] / tau[j * K + k];
-                twice[j] = 2 * product[j * D + j] / tau[j * K + k];
+        hessian.assign(D * size, 0.0);
+        for (std::int64_t j = 0; j < D; ++j) {
+            double* const h = hessian.data() + j * size;
+            for (std::int64_t k = 0; k < K; ++k) {
+                const double *const t = T.data() + k * size, precision = c[k] / tau[j * K + k];
+                for (std::int64_t i = 0; i < D; ++i) {
+                    const double twice = 2 * t[j * D + i] / tau[j * K + k];
+                    for (std::int64_t l = 0; l < D; ++l) h[i * D + l] += precision * (t[i * D + l] - twice * t[j * D + l]);
+                }
             }
             for (std::int64_t i = 0; i < D; ++i)
-                for (std::int64_t j = 0; j < D; ++j)
-                    image[i * D + j] += precision[j] * (product[i * D + j] - twice[j] * t[i * D + j]);
+                for (std::int64_t l = 0; l < D; ++l) h[i * D + l] -= 0.5 * (gamma[i * D + l] + gamma[l * D + i]);
+        }
+    }
+
+    // hp = (half Hessian) p. Row j of p is -x_j, and H_j symmetric.
+    void curve() {
+        const std::int64_t size = D * D;
+        std::vector<double> image(size, 0.0);  // rows -z_j
+        for (std::int64_t row = 0; row < size; ++row) {
+            double* const to = image.data() + row / D * D;
+            for (std::int64_t i = 0; i < D; ++i) to[i] += p[row] * hessian[row * D + i];
         }
         for (std::int64_t i = 0; i < D; ++i)
             for (std::int64_t j = 0; j < D; ++j) hp[i * D + j] = image[i * D + j] - image[j * D + i];
