@@ -92,7 +92,7 @@ class Trials:
 
     def further(self, runs: list[Run], passes: int, tol: float = FINE, accelerated: bool = True) -> list[Run]:
         """Runs that begin, or go on where they had no more M-steps, for so many more, in their order."""
-        plan = replace(self.plan, max_iter=passes, tol=tol, accelerated=accelerated)
+        plan = em.changed(self.plan, max_iter=passes, tol=tol, accelerated=accelerated)
         return list(em.final(self.sample, State(tuple(em.resumed(run, plan) for run in runs), plan)).runs)
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
