@@ -25,7 +25,7 @@ STEPS = ("filling", "densities", "bayes", "statistics")
 def flags(level: str) -> list[str]:
     """The compiler's flags of an instruction set, as CMakeLists.txt has them."""
     text = (HERE.parent / "CMakeLists.txt").read_text()
-    common = re.search(r"PRIVATE (-ffp-contract\S+.*?) \$", text)
+    common = re.search(r"set\(arithmetic (.*?)\)", text)
     own = re.search(rf"add_level\({level} (\d+)(.*?)\)", text)
     assert common and own
     return [*common[1].split(), f"-DGAUSSMIX_BYTES={own[1]}", *own[2].split()]

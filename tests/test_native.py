@@ -18,7 +18,7 @@ NATIVE = ROOT / "native"
 def levels() -> dict[str, list[str]]:
     """The compiler's flags for each instruction set, as CMakeLists.txt has them."""
     text = (ROOT / "CMakeLists.txt").read_text()
-    common = re.search(r"PRIVATE (-ffp-contract\S+.*?) \$", text).group(1).split()
+    common = re.search(r"set\(arithmetic (.*?)\)", text).group(1).split()
     return {
         name: [*common, f"-DGAUSSMIX_LEVEL={name}", f"-DGAUSSMIX_BYTES={size}", *flags.split()]
         for name, size, flags in re.findall(r"add_level\((\w+) (\d+)(.*?)\)", text)
