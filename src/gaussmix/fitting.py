@@ -192,7 +192,9 @@ def fit_source(
     if isinstance(init_params, str) and init_params == SEARCH and any(each is not None for each in given):
         init_params = "kmeans"
     rngs = generator(random_state).spawn(n_init)
-    if isinstance(init_params, str) and means_init is None:
+    if isinstance(init_params, str) and not noise and all(each is not None for each in given):
+        firsts = [blank]  # of which nothing is left
+    elif isinstance(init_params, str) and means_init is None:
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
         firsts = [from_given(source, init_params, means_init, blank, plan)]
