@@ -16,7 +16,7 @@ ROOT = Path(gaussmix.__file__).parent
 FLOORS = (
     ("errors", "atomic", "_kernel"),
     ("reference", "statistics", "priors", "families", "hierarchical", "rows", "randomness"),
-    ("kernel", "given", "bounded", "conjugate"),
+    ("kernel", "given", "bounded", "conjugate", "precision"),
     ("parameters",),
     ("mixture",),
     ("maximisation",),

@@ -178,11 +178,20 @@ def test_the_observer_sees_each_candidate(clusters):
         ((2, "EII"), {"tol": -1.0}, "tol must be a number from 0"),
         ((0, "EII"), {}, "n_components must be a positive integer"),
         ((2, "EII"), {"n_jobs": 0}, "n_jobs must not be 0"),
+        ((2, "EII"), {"reg_covar": "a"}, "reg_covar must be a number from 0, got 'a'"),
     ],
 )
 def test_refused(clusters, arguments, settings, message):
     with pytest.raises(ParameterError, match=message):
         gaussmix.select(clusters, *arguments, **settings)
+
+
+def test_settings_that_there_are_not(clusters):
+    for name in ("bogus", "covariance_type"):
+        with pytest.raises(
+            TypeError, match=f"unexpected keyword argument '{name}'; its settings are .* max_iter"
+        ):
+            gaussmix.select(clusters, 2, **{name: "full"})
 
 
 def test_a_number_of_numpy_is_a_number(clusters):
@@ -327,10 +336,11 @@ def test_equal_rows_give_fewer_classes():
     assert len(chosen.candidates) == 10
 
 
-def test_many_rows_are_sampled_first_and_polished_on_all():
+@pytest.mark.parametrize("offset", [0.0, 1e6])  # with and without a sample in single precision
+def test_many_rows_are_sampled_first_and_polished_on_all(offset):
     truth = gaussmix.Mixture(
         weights=[0.2, 0.3, 0.5],
-        means=[[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]],
+        means=np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]]) + offset,
         covariances=[0.5, 1.0, 2.0],
         covariance_type="VII",
     )

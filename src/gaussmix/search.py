@@ -26,7 +26,7 @@ from gaussmix.em import Plan, Run
 from gaussmix.exchange import exchanged
 from gaussmix.merging import grouped, merge_groups
 from gaussmix.mixture import Mixture
-from gaussmix.priors import PseudoRows
+from gaussmix.precision import lightened
 from gaussmix.rows import ArraySource, Source
 from gaussmix.trials import Parts, Trials
 
@@ -40,11 +40,8 @@ START_ROWS = 3_000
 SHARED_ROWS = 3_500
 SEED_ROWS = 2_000
 MERGE_ROWS = 300
-# Rows that tell where the middle half of the data is. Single precision must resolve it, and the least spread, to these
-# parts, and the data must lie well within its range.
+# Rows that tell where the middle of the data is.
 MEDIAN_ROWS = 1_000
-STEPS, PART_OF_LEAST = 1e-4, 1e-2
-RANGE = 1e9
 # More components than this are not searched over: merges cost their square.
 LARGEST = 48
 # M-steps of a start; of one with a shared covariance, in each of so many metrics; of two starts together; after a part
@@ -80,7 +77,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     block = source.sample(n_rows, rng)
     centre = np.median(block.rows[:: 1 + len(block.rows) // MEDIAN_ROWS], axis=0)
-    sample = ArraySource(_lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
+    sample = ArraySource(lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
     prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
     attempts = int(np.clip(ATTEMPTED // (n_rows * work), *ATTEMPTS))
     best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng), attempts)
@@ -94,18 +91,6 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
         found.covariance_type,
         feature_names=blank.feature_names,
     )
-
-
-def _lightened(rows: Array, pseudo_rows: PseudoRows) -> NDArray[np.floating]:
-    """Centred rows in single precision, twice as fast, unless its steps or range would be seen.
-
-    They would be beside the middle half of a feature, or beside what pseudo-rows leave of its spread at least.
-    """
-    low, high = np.quantile(rows[:: 1 + len(rows) // MEDIAN_ROWS], [0.25, 0.75], axis=0)
-    least = np.sqrt(pseudo_rows.count / pseudo_rows.rows * pseudo_rows.variances)
-    largest, middle = np.abs(rows).max(axis=0), high - low
-    seen = largest * 2.0**-24 > np.minimum(STEPS * middle, PART_OF_LEAST * least)
-    return rows if (seen | (middle < 1 / RANGE) | (largest > RANGE)).any() else rows.astype(np.float32)
 
 
 def _best(trials: Trials, attempts: int) -> Run | None:

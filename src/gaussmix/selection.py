@@ -6,6 +6,7 @@ Lower is better in all of them, and L never counts a prior.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaussmix import families
+from gaussmix import families, fitting, start
 from gaussmix.cells import SAMPLE_ROWS, STARTING, Cells, extrapolated, fitted_alone
 from gaussmix.criteria import Folds, icl
 from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.fitting import check_settings
 from gaussmix.noise import check_noise
+from gaussmix.precision import lightened
 from gaussmix.rows import ArraySource, Source, as_source
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 CRITERIA = ("bic", "icl", "aic", "cv")
 # Cells of a sample that go on over all rows, at least.
 POLISHED = 4
+
+# What every fit may be told: the keywords of `gaussmix.fit` but those that a selection has itself.
+OWN = {"X", "n_components", "covariance_type", "sample_weight", "random_state", "n_jobs", "observer"}
+SETTINGS = set(inspect.signature(fitting.fit).parameters) - OWN
 
 Observer = Callable[["Candidate", int], object]
 
@@ -169,8 +175,8 @@ def select(
     counts, names = _counts(n_components), _family_names(covariance_types, source.n_features)
     if not counts or not names:
         raise ParameterError("nothing to choose from: n_components or covariance_types is empty.")
-    contest = _Contest(source, criterion, random_state, {"max_iter": 1000, "n_jobs": n_jobs, **settings})
     _check(counts[0], names[0], settings)
+    contest = _Contest(source, criterion, random_state, {"max_iter": 1000, "n_jobs": n_jobs, **settings})
     found = []
     for candidate in contest.candidates(counts, names):
         found.append(candidate)
@@ -192,19 +198,21 @@ class _Contest:
         self.seed = int(rng.integers(2**63))
         self.given_seed = random_state if isinstance(random_state, (int, np.integer)) else self.seed
         self.alone = any(name in settings for name in STARTING)
-        self.swept = source if self.alone or source.n_rows <= SAMPLE_ROWS else _sample(source, rng)
+        self.reg_covar = settings.get("reg_covar", 1e-6)
+        few = self.alone or source.n_rows <= SAMPLE_ROWS
+        self.swept = source if few else _sample(source, rng, self.reg_covar)
         self.cells = self._cells(self.swept)
         self.folds = Folds(self.swept, SAMPLE_ROWS, self.seed) if criterion == "cv" else None
 
     def _cells(self, source: Source) -> Cells:
         apart = (*STARTING, "reg_covar")
         options = {name: value for name, value in self.settings.items() if name not in apart}
-        return Cells(source, self.settings.get("reg_covar", 1e-6), options)
+        return Cells(source, self.reg_covar, options)
 
     def candidates(self, counts: list[int], names: list[str]) -> Iterator[Candidate]:
         """All of them, as they are found."""
         if self.alone:
-            settings = {"reg_covar": 1e-6, **self.settings}
+            settings = {**self.settings, "reg_covar": self.reg_covar}
             fits = fitted_alone(self.source, counts, names, self.given_seed, settings)
         else:
             fits = self.cells.swept(counts, names, self.seed)
@@ -254,9 +262,11 @@ def _raised(candidate: Candidate, nats: float) -> Candidate:
     return replace(candidate, fit=fit, icl=candidate.icl - 2 * nats)
 
 
-def _sample(source: Source, rng: np.random.Generator) -> ArraySource:
+def _sample(source: Source, rng: np.random.Generator, reg_covar: float) -> ArraySource:
+    """Some rows, which decide what is fitted to all of them."""
     block = source.sample(SAMPLE_ROWS, rng)
-    return ArraySource(block.rows, block.weights, source.feature_names)
+    whole = ArraySource(block.rows, block.weights, source.feature_names)
+    return replace(whole, rows=lightened(block.rows, start.data_prior(whole, 1, reg_covar)))
 
 
 def _counts(n_components: int | Iterable[int]) -> list[int]:
@@ -279,7 +289,12 @@ def _family_names(covariance_types: str | Sequence[str], n_features: int) -> lis
 
 
 def _check(k: int, name: str, settings: dict[str, Any]) -> None:
-    """Refuse settings out of range before anything is fitted."""
+    """Refuse settings that there are not, or out of range, before anything is fitted."""
+    if unknown := sorted(set(settings) - SETTINGS):
+        known = ", ".join(sorted(SETTINGS))
+        raise TypeError(
+            f"select() got an unexpected keyword argument {unknown[0]!r}; its settings are {known}."
+        )
     defaults = {"tol": 1e-5, "reg_covar": 1e-6, "max_iter": 1000, "n_init": 1, "init_params": "kmeans"}
     checked = [settings.get(each, default) for each, default in defaults.items()]
     check_settings(k, name, *checked)
