@@ -171,7 +171,7 @@ def with_mclust(problem: Problem, n_iterations: int, n_threads: int) -> Outcome:
     return by_program(["Rscript", str(HERE / "mclust.R")], problem, n_iterations, n_threads)
 
 
-def _has_mclust() -> bool:
+def has_mclust() -> bool:
     if shutil.which("Rscript") is None:
         return False
     return subprocess.run(["Rscript", "-e", "library(mclust)"], capture_output=True).returncode == 0
@@ -193,7 +193,7 @@ LIBRARIES: dict[str, tuple[Fit, Callable[[], bool]]] = {
     "scikit-learn": (with_sklearn, lambda: True),
     "oneDAL": (with_onedal, _has_onedal),
     "Armadillo": (with_armadillo, lambda: _armadillo() is not None),
-    "mclust": (with_mclust, _has_mclust),
+    "mclust": (with_mclust, has_mclust),
 }
 
 
