@@ -75,7 +75,8 @@ class Sweep:
 
     def best(self, cell: Cell) -> Run | None:
         """The best run of a cell: sound ones first, then by L."""
-        return max(self.runs[cell], key=lambda run: self._rank(run, cell), default=None)
+        going = [run for run in self.runs[cell] if run.reason != em.COLLAPSED] or self.runs[cell]
+        return self._first_sound(sorted(going, key=lambda run: -run.log_likelihoods[-1]), cell)
 
     def degenerate(self, run: Run, cell: Cell) -> tuple[int, ...]:
         """The degenerate components of one of its runs."""
@@ -87,9 +88,7 @@ class Sweep:
         plan = self.plan_of(*cell)
         starts = self._begun(shared, cell)
         others = self._brief(starts[1:] + self._split(cell), cell, BRIEF)
-        second = next(
-            (run for run in others if not self.degenerate(run, cell)), others[0] if others else None
-        )
+        second = self._first_sound(others, cell)
         self.runs[cell] = self._run(starts[:1] + ([second] if second else []), cell, plan)
         self._lend(cell)
 
@@ -192,6 +191,10 @@ class Sweep:
             else run
             for run in runs
         )
+
+    def _first_sound(self, runs: list[Run], cell: Cell) -> Run | None:
+        """The first sound one of the runs; the first of all when none is."""
+        return next((run for run in runs if not self.degenerate(run, cell)), runs[0] if runs else None)
 
     def _rank(self, run: Run, cell: Cell) -> Rank:
         return run.reason != em.COLLAPSED, not self.degenerate(run, cell), run.log_likelihoods[-1]
