@@ -123,7 +123,7 @@ private:
     static constexpr double stationary = 1e-9;    // slope in units in which every component is a correlation
     static constexpr double near = 0.3;           // slope below which Newton's step is worth its cost
     static constexpr double reach = 0.5;          // a step's largest angle
-    static constexpr std::int64_t widest = 128;   // features up to which D matrices (D, D) are worth their memory
+    static constexpr std::int64_t widest = 200;   // features up to which the Hessian is kept, D matrices (D, D)
     // Steps at most, and where the next M-step goes on from here: only where components are all but flat, and the valley
     // between them narrow and winding, are these not enough.
     static constexpr int most = 300, some = 25;
@@ -205,7 +205,7 @@ private:
         for (int i = 0; i < steps && D > 1; ++i) {
             const double steepest = slopes();
             if (steepest <= stationary) return;
-            if (steepest > near || D > widest || !newton()) sweep(false);
+            if (steepest > near || !newton()) sweep(false);
         }
     }
 
@@ -362,7 +362,8 @@ private:
     void solve_newton() {
         const std::int64_t size = D * D;
         x.assign(size, 0.0), r.resize(size), z.resize(size), p.assign(size, 0.0), hp.resize(size);
-        fill_hessian();
+        hessian.resize((D > widest ? 1 : D) * size);
+        for (std::int64_t j = 0; j < D && D <= widest; ++j) fill_hessian(j);
         std::vector<double> weights(size);
         double total = 0;
         for (std::int64_t k = 0; k < K; ++k) total += c[k];
@@ -394,31 +395,30 @@ private:
         }
     }
 
-    // H_j, one (D, D) for each column: z_j = H_j x_j.
-    void fill_hessian() {
+    // H_j (D, D), in the place that all columns share where there are many.
+    const double* fill_hessian(std::int64_t j) {
         const std::int64_t size = D * D;
-        hessian.assign(D * size, 0.0);
-        for (std::int64_t j = 0; j < D; ++j) {
-            double* const h = hessian.data() + j * size;
-            for (std::int64_t k = 0; k < K; ++k) {
-                const double *const t = T.data() + k * size, precision = c[k] / tau[j * K + k];
-                for (std::int64_t i = 0; i < D; ++i) {
-                    const double twice = 2 * t[j * D + i] / tau[j * K + k];
-                    for (std::int64_t l = 0; l < D; ++l) h[i * D + l] += precision * (t[i * D + l] - twice * t[j * D + l]);
-                }
+        double* const h = hessian.data() + (D > widest ? 0 : j * size);
+        for (std::int64_t i = 0; i < D; ++i)
+            for (std::int64_t l = 0; l < D; ++l) h[i * D + l] = -0.5 * (gamma[i * D + l] + gamma[l * D + i]);
+        for (std::int64_t k = 0; k < K; ++k) {
+            const double *const t = T.data() + k * size, precision = c[k] / tau[j * K + k];
+            for (std::int64_t i = 0; i < D; ++i) {
+                const double twice = 2 * t[j * D + i] / tau[j * K + k];
+                for (std::int64_t l = 0; l < D; ++l) h[i * D + l] += precision * (t[i * D + l] - twice * t[j * D + l]);
             }
-            for (std::int64_t i = 0; i < D; ++i)
-                for (std::int64_t l = 0; l < D; ++l) h[i * D + l] -= 0.5 * (gamma[i * D + l] + gamma[l * D + i]);
         }
+        return h;
     }
 
     // hp = (half Hessian) p. Row j of p is -x_j, and H_j symmetric.
     void curve() {
         const std::int64_t size = D * D;
         std::vector<double> image(size, 0.0);  // rows -z_j
-        for (std::int64_t row = 0; row < size; ++row) {
-            double* const to = image.data() + row / D * D;
-            for (std::int64_t i = 0; i < D; ++i) to[i] += p[row] * hessian[row * D + i];
+        for (std::int64_t j = 0; j < D; ++j) {
+            const double* const h = D > widest ? fill_hessian(j) : hessian.data() + j * size;
+            for (std::int64_t l = 0; l < D; ++l)
+                for (std::int64_t i = 0; i < D; ++i) image[j * D + i] += p[j * D + l] * h[l * D + i];
         }
         for (std::int64_t i = 0; i < D; ++i)
             for (std::int64_t j = 0; j < D; ++j) hp[i * D + j] = image[i * D + j] - image[j * D + i];

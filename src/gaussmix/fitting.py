@@ -193,7 +193,7 @@ def fit_source(
         init_params = "kmeans"
     rngs = generator(random_state).spawn(n_init)
     if isinstance(init_params, str) and not noise and all(each is not None for each in given):
-        firsts = [blank]  # of which nothing is left
+        firsts = [blank]  # every parameter of it is given
     elif isinstance(init_params, str) and means_init is None:
         firsts = [_seeded_start(source, init_params, blank, plan, rng) for rng in rngs]
     else:
