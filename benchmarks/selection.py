@@ -54,7 +54,6 @@ def mclust(rows: np.ndarray) -> Iterator[Callable[[], tuple[float, str]]]:
 
             choose()
             yield choose
-            process.stdin.close()
 
 
 def line(

@@ -255,7 +255,7 @@ def fit_of(
     Raises
     ------
     SingularError
-        Nothing, or what is left of a collapse that pseudo-rows would have prevented.
+        The run has no mixture, or one that collapsed without pseudo-rows.
     """
     if ended.mixture is None or (ended.reason == em.COLLAPSED and prior.pseudo_rows.count == 0):
         raise SingularError(
