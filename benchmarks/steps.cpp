@@ -67,12 +67,12 @@ int main(int count, char** arguments) {
                                     -std::numeric_limits<double>::infinity());
     const Components& c = prepared.components;
     const Rows rows{reinterpret_cast<const char*>(x.data()), N, D * 8, 8, false, nullptr, nullptr};
-    const Workspace memory = workspace(Tile<double>::bytes(c));
+    const Pieces memory(1, Tile<double>::bytes(c));
     std::vector<double> total(K + K * D + K * square);
     Sums sums{total.data(), total.data() + K, total.data() + K + K * D, 0, 0, 0, nullptr, nullptr};
     double least[steps];
     for (std::int64_t i = 0; i < repeats; ++i) {
-        const Times times = timed_visit(rows, c, memory.get(), sums);
+        const Times times = timed_visit(rows, c, memory[0], sums);
         for (int step = 0; step < steps; ++step)
             least[step] = i ? std::min(least[step], times.seconds[step]) : times.seconds[step];
     }

@@ -233,7 +233,7 @@ std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const
     const Made vectors({rows, width});
     const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
     double* packed = vectors.data();
-    std::vector<double> inverse;
+    std::vector<double> traces;
     for (const nb::handle each : several) {
         const auto [origin, mass, first, second, noise_mass] =
             nb::cast<std::tuple<In, In, In, In, double>>(each);
@@ -242,11 +242,11 @@ std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const
                     whitening.ndim() == second.ndim() && whitening.shape(0) == second.shape(0),
                 "means, masses or whitening has another shape");
         double* const white = packed + compared;
-        if (inverse.empty()) inverse = precisions(from, whitening.data());
+        if (traces.empty()) traces = of_traces(from, whitening.data());
         packed[0] = noise_mass;
         white[0] = noise_mass / root;
         recentre(from, means.data(), packed + 1);
-        whiten(from, packed + 1, masses.data(), whitening.data(), inverse, white + 1);
+        whiten(from, packed + 1, masses.data(), whitening.data(), traces, white + 1);
         packed += width;
     }
     double squared = 0;

@@ -30,9 +30,9 @@ inline bool surely_sound(const Moments& m, const double* roots, const Doubt& dou
         for (std::int64_t i = 0; i < step; ++i) pooled[i] += m.mass[k] * m.second[(m.slices < m.K ? 0 : k * step) + i];
     }
     if (!any_few) return true;
-    const std::vector<double> inverse = precisions(m, roots);
+    const std::vector<double> traces = of_traces(m, roots);
     for (std::int64_t k = 0; k < m.K; ++k) {
-        const double* const own = inverse.data() + (m.slices < m.K ? 0 : k * step);
+        const double* const own = traces.data() + (m.slices < m.K ? 0 : k * step);
         const double trace = std::transform_reduce(own, own + step, pooled.data(), 0.0) / weight;
         if (m.mass[k] < doubt.few && !(trace < doubt.larger)) return false;
     }

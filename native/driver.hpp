@@ -16,6 +16,7 @@
 #include <mutex>
 #include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "problem.hpp"
@@ -103,62 +104,85 @@ inline std::int64_t size_of_sums(const Components& c) {
     return c.offset ? (c.D + c.K) * (c.D + c.K) : c.K + c.K * c.D + size_of_second(c);
 }
 
+// Where chunks begin: a 64th of the rows each, the last ones shorter and shorter, so that threads end together. None has
+// fewer than 5e5 operations, or so few that to add its sums costs more than a tenth of them; those before the last have four
+// times as many, and no more than 1e8 where that leaves them as many.
 struct Partition {
-    std::int64_t rows_per_chunk, chunks;
+    std::vector<std::int64_t> begin;  // of each chunk, and the end of the last
+    std::int64_t worth_threads;       // so many have enough to do
 
-    // About 64 chunks; longer ones where a chunk would take less than 2e6 operations, or so few that to merge its sums
-    // costs more than some percent of them; shorter ones beyond 1e8.
     Partition(const Components& c, std::int64_t count, std::int64_t tile, bool sums) {
         const double K = double(c.K), D = double(c.D);
         const double flops_per_row = c.offset ? 60 * K + K * K + 8 * K * D + 2 * D * D
                                               : K * (60 + 4 * D * (c.diagonal ? 2 : D + 1));
-        const double shortest = std::max(2e6, sums ? 2500 * double(size_of_sums(c)) : 0) / flops_per_row;
-        const double longest = std::max(1e8 / flops_per_row, shortest);
-        const double wanted = std::clamp(double(count) / 64, shortest, longest);
-        rows_per_chunk = std::max<std::int64_t>(1, std::llround(wanted / double(tile))) * tile;
-        chunks = (count + rows_per_chunk - 1) / rows_per_chunk;
+        const double least = std::max(5e5, sums ? 1250 * double(size_of_sums(c)) : 0) / flops_per_row;
+        const double most = std::clamp(double(count) / 64, 4 * least, std::max(1e8 / flops_per_row, 4 * least));
+        for (std::int64_t at = 0; at < count;) {
+            begin.push_back(at);
+            const double wanted = std::clamp(double(count - at) / 4, least, most);
+            at += std::max<std::int64_t>(1, std::llround(wanted / double(tile))) * tile;
+        }
+        begin.push_back(count);
+        worth_threads = std::min(chunks(), std::int64_t(double(count) * flops_per_row / 2e6));
     }
+    std::int64_t chunks() const { return std::int64_t(begin.size()) - 1; }
 };
 
-// Memory that nobody else uses meanwhile.
-using Workspace = std::unique_ptr<void, decltype(&std::free)>;
-
-inline Workspace workspace(std::size_t bytes) {
-    Workspace memory(std::aligned_alloc(64, (bytes + 63) / 64 * 64), &std::free);
-    if (!memory) throw std::bad_alloc();
-    return memory;
-}
-
-// Sums of a chunk; zero until a chunk is computed, and again when they have been moved to the total.
-class alignas(64) Partial {
-    std::vector<double> values;
+// Pieces of memory side by side. The allocator keeps them together for the next pass; of large ones apart it would give each
+// back to the system, which clears every page before it comes again.
+class Pieces {
+    std::size_t each;
+    std::unique_ptr<char, decltype(&std::free)> memory;
 
 public:
-    Sums sums{};
-
-    explicit Partial(const Components& c) : values(size_of_sums(c)) {
-        if (c.offset) sums.joint = values.data();
-        else sums.mass = values.data(), sums.first = sums.mass + c.K, sums.second = sums.first + c.K * c.D;
+    Pieces(int count, std::size_t bytes)
+        : each((bytes + 63) / 64 * 64), memory(static_cast<char*>(std::aligned_alloc(64, count * each)), &std::free) {
+        if (!memory && count * each > 0) throw std::bad_alloc();
     }
+    void* operator[](int i) const { return memory.get() + i * each; }
 };
 
-// to += from, which is zero then.
-inline void move(double* from, double* to, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i], from[i] = 0;
+// Sums in a piece of memory, not yet cleared; with `touched` (K) as well, all true for the first time.
+inline Sums sums_in(void* memory, const Components& c, bool* touched = nullptr) {
+    double* const values = static_cast<double*>(memory);
+    if (c.offset) return {nullptr, nullptr, nullptr, 0, 0, 0, touched, values};
+    return {values, values + c.K, values + c.K + c.K * c.D, 0, 0, 0, touched, nullptr};
 }
-inline void move_scalars(Sums& from, Sums& to) {
-    move(&from.noise, &to.noise, 1), move(&from.weight, &to.weight, 1), move(&from.log_likelihood, &to.log_likelihood, 1);
+
+inline void clear(Sums& sums, const Components& c) {
+    sums.noise = sums.weight = sums.log_likelihood = 0;
+    if (c.offset) return void(std::fill_n(sums.joint, size_of_sums(c), 0.0));
+    const std::int64_t each = c.D * (c.diagonal ? 1 : c.D);
+    for (std::int64_t k = 0; k < c.K; ++k) {
+        if (sums.touched && !std::exchange(sums.touched[k], false)) continue;
+        sums.mass[k] = 0;
+        std::fill_n(sums.first + k * c.D, c.D, 0.0);
+        if (!c.shared) std::fill_n(sums.second + k * each, each, 0.0);
+    }
+    if (c.shared) std::fill_n(sums.second, each, 0.0);
 }
-// The same of the lower triangles of some matrices (n, n), which are all that a pass fills.
-inline void move_triangles(double* from, double* to, std::int64_t matrices, std::int64_t n) {
-    for (std::int64_t row = 0; row < matrices * n; ++row) move(from + row * n, to + row * n, row % n + 1);
+
+inline void add(const double* from, double* to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
-inline void move(Sums& from, Sums& to, const Components& c) {
-    move_scalars(from, to);
-    if (c.offset) return move_triangles(from.joint, to.joint, 1, c.D + c.K);
-    move(from.mass, to.mass, c.K), move(from.first, to.first, c.K * c.D);
-    if (c.diagonal) move(from.second, to.second, size_of_second(c));
-    else move_triangles(from.second, to.second, c.shared ? 1 : c.K, c.D);
+// The lower triangle of a matrix (n, n), which is all that a pass fills.
+inline void add_triangle(const double* from, double* to, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) add(from + i * n, to + i * n, i + 1);
+}
+inline void add(const Sums& from, Sums& to, const Components& c) {
+    to.noise += from.noise, to.weight += from.weight, to.log_likelihood += from.log_likelihood;
+    if (c.offset) return add_triangle(from.joint, to.joint, c.D + c.K);
+    auto add_second = [&](std::int64_t k) {
+        if (c.diagonal) add(from.second + k * c.D, to.second + k * c.D, c.D);
+        else add_triangle(from.second + k * c.D * c.D, to.second + k * c.D * c.D, c.D);
+    };
+    for (std::int64_t k = 0; k < c.K; ++k) {
+        if (from.touched && !from.touched[k]) continue;
+        to.mass[k] += from.mass[k];
+        add(from.first + k * c.D, to.first + k * c.D, c.D);
+        if (!c.shared) add_second(k);
+    }
+    if (c.shared) add_second(0);
 }
 
 // From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
@@ -215,9 +239,9 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     std::condition_variable turn;
     std::int64_t next = 0, merged = 0;
     bool merging = false;
-    std::atomic<bool> stop = false;
+    alignas(64) std::atomic<bool> stop = false;  // all threads read it all the time: nothing else is written on its line
     constexpr int none = -1;
-    std::vector<int> part_of(chunks, none), free_parts(parts_for(chunks, threads));
+    alignas(64) std::vector<int> part_of(chunks, none), free_parts(parts_for(chunks, threads));
     std::iota(free_parts.begin(), free_parts.end(), 0);
 
     auto end_all = [&] {
@@ -297,9 +321,9 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     return !stop;
 }
 
-// Threads worth starting for so many chunks.
-inline int useful_threads(std::int64_t chunks, int n_threads) {
-    return int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, chunks < 4 ? 1 : chunks)));
+// Threads to start where so many would have enough to do.
+inline int useful_threads(std::int64_t worth, int n_threads) {
+    return int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, worth < 4 ? 1 : worth)));
 }
 
 // Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
@@ -307,23 +331,24 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
                 const Outputs* outputs, const std::function<bool()>& interrupted) {
     const Components c = suited_to(given);
     const Partition partition(c, rows.count, level.tile_rows(c, single), sums != nullptr);
-    const int threads = useful_threads(partition.chunks, n_threads);
+    const int threads = useful_threads(partition.worth_threads, n_threads);
     std::vector<double> joint(sums && c.offset ? size_of_sums(c) : 0);
     if (sums) sums->joint = joint.data();
     // All memory first: nothing may throw once threads run.
-    std::vector<Workspace> workspaces;
-    for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.workspace_bytes(c, single)));
-    std::vector<Partial> parts;
-    for (int i = 0; i < parts_for(partition.chunks, threads) && sums; ++i) parts.emplace_back(c);
+    const Pieces workspaces(threads, level.workspace_bytes(c, single));
+    const int parts = parts_for(partition.chunks(), threads);
+    const Pieces memory(parts, sums ? size_of_sums(c) * sizeof(double) : 0);
+    std::vector<Sums> part_sums;
+    for (int i = 0; i < parts; ++i) part_sums.push_back(sums_in(memory[i], c));
     const bool finished = run_chunks(
-        partition.chunks, threads, interrupted,
+        partition.chunks(), threads, interrupted,
         [&](std::int64_t i, int thread, int part, const Watch& watch) {
-            const std::int64_t begin = i * partition.rows_per_chunk;
-            level.visit(rows, c, single, begin, std::min(begin + partition.rows_per_chunk, rows.count),
-                        workspaces[thread].get(), watch, sums ? &parts[part].sums : nullptr, outputs);
+            if (sums) clear(part_sums[part], c);
+            level.visit(rows, c, single, partition.begin[i], partition.begin[i + 1], workspaces[thread], watch,
+                        sums ? &part_sums[part] : nullptr, outputs);
         },
         [&](std::int64_t, int part) {
-            if (sums) move(parts[part].sums, *sums, c);
+            if (sums) add(part_sums[part], *sums, c);
         });
     if (sums && finished && c.offset) single ? finish_tied<float>(*sums, c) : finish_tied<double>(*sums, c);
     if (sums && finished && single) move_to_means(*sums, c);

@@ -16,7 +16,8 @@ namespace gaussmix {
 constexpr double epsilon = 1e-14;
 
 class Pruning {
-    const Components& c;
+    const Components c;  // without joint sums
+    const bool joint;    // whether the dense pass has them
     const Level& level;
     const bool single;
     const double weight;  // of all rows
@@ -30,6 +31,10 @@ class Pruning {
     const double* log_weights;
     Homes homes{};
 
+    static Components with_own_sums(Components components) {
+        components.offset = nullptr;
+        return components;
+    }
     // F = W^-1, lower triangular.
     void invert(const double* root, double* factor) const {
         for (std::int64_t i = 0; i < c.D; ++i) {
@@ -136,7 +141,7 @@ class Pruning {
 public:
     Pruning(const Components& components, const Level& level, bool single, const Rows& rows, const double* log_weights,
             const double* given_means, const double* given_roots)
-        : c(components), level(level), single(single),
+        : c(with_own_sums(components)), joint(suited_to(components).offset), level(level), single(single),
           weight(rows.weights ? std::accumulate(rows.weights, rows.weights + rows.count, 0.0) : double(rows.count)),
           size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(std::make_unique_for_overwrite<std::int32_t[]>(rows.count)),
           distance(std::make_unique_for_overwrite<float[]>(rows.count)), origin(c.D), drop(c.K),
@@ -162,7 +167,7 @@ public:
     double dense_cost() const {
         const double K = double(c.K), D = double(c.D);
         // A tied pass whitens a row once, and its statistics may come from pairs of means.
-        const double of_tied = 4 * D + (suited_to(c).offset ? K / 2 + D * D / K : double(size));
+        const double of_tied = 4 * D + (joint ? K / 2 + D * D / K : double(size));
         return (15 + (c.shared ? of_tied : 1.5 * unit_cost())) * K / vector_rows();
     }
     double cost(double vectors, double count) const {
@@ -175,11 +180,11 @@ public:
         Rows sample = rows;
         sample.order = tiles;
         const Watch always_on{[](void*) { return true; }, nullptr};
-        const Workspace memory = workspace(level.pruned_bytes(c, single));
-        std::int64_t work = level.settle(sample, c, homes, single, 0, count, memory.get(), always_on);
+        const Pieces memory(1, level.pruned_bytes(c, single));
+        std::int64_t work = level.settle(sample, c, homes, single, 0, count, memory[0], always_on);
         group(tiles, count);
         sort_homes(0, count);
-        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, memory.get(), always_on, nullptr);
+        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, memory[0], always_on, nullptr);
         return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
     }
 
@@ -189,7 +194,7 @@ public:
         for (;;) {
             if (!fold(rows, n_threads, sums, interrupted)) return false;
             if (!repair(sums)) return true;
-            clear(sums);
+            clear(sums, c);
         }
     }
 
@@ -198,13 +203,12 @@ private:
         const std::int64_t per_chunk = std::max<std::int64_t>(1024, (rows.count / 64 + 63) / 64 * 64);
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
         const int threads = useful_threads(chunks, n_threads);
-        std::vector<Workspace> workspaces;
-        for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.pruned_bytes(c, single)));
+        const Pieces workspaces(threads, level.pruned_bytes(c, single));
         const bool finished = run_chunks(
             chunks, threads, interrupted,
             [&](std::int64_t i, int thread, int, const Watch& watch) {
                 level.settle(rows, c, homes, single, i * per_chunk, std::min((i + 1) * per_chunk, rows.count),
-                             workspaces[thread].get(), watch);
+                             workspaces[thread], watch);
             },
             [](std::int64_t, int) {});
         if (finished) group(rows.order, rows.count);
@@ -216,44 +220,22 @@ private:
         const std::int64_t chunks = (rows.count + per_chunk - 1) / per_chunk;
         const int threads = useful_threads(chunks, n_threads);
         const Rows by = ordered(rows);
-        std::vector<Workspace> workspaces;
-        for (int i = 0; i < threads; ++i) workspaces.push_back(workspace(level.pruned_bytes(c, single)));
-        std::vector<Partial> parts;
-        std::vector<std::unique_ptr<bool[]>> touched;
-        Components plain = c;
-        plain.offset = nullptr;
-        for (int i = 0; i < parts_for(chunks, threads); ++i) {
-            parts.emplace_back(plain);
-            touched.push_back(std::make_unique<bool[]>(c.K));
-            parts.back().sums.touched = touched.back().get();
-        }
+        const Pieces workspaces(threads, level.pruned_bytes(c, single));
+        const int count = parts_for(chunks, threads);
+        const Pieces memory(count, size_of_sums(c) * sizeof(double));
+        const auto touched = std::make_unique<bool[]>(count * c.K);
+        std::fill_n(touched.get(), count * c.K, true);
+        std::vector<Sums> parts;
+        for (int i = 0; i < count; ++i) parts.push_back(sums_in(memory[i], c, touched.get() + i * c.K));
         return run_chunks(
             chunks, threads, interrupted,
             [&](std::int64_t i, int thread, int part, const Watch& watch) {
                 const std::int64_t from = i * per_chunk, to = std::min(from + per_chunk, rows.count);
                 sort_homes(from, to);
-                level.visit_homes(by, c, homes, single, from, to, workspaces[thread].get(), watch, &parts[part].sums);
+                clear(parts[part], c);
+                level.visit_homes(by, c, homes, single, from, to, workspaces[thread], watch, &parts[part]);
             },
-            [&](std::int64_t, int part) { move_touched(parts[part].sums, sums); });
-    }
-
-    void clear(Sums& sums) const {
-        std::fill_n(sums.mass, c.K, 0.0), std::fill_n(sums.first, c.K * c.D, 0.0), std::fill_n(sums.second, size_of_second(c), 0.0);
-        sums.noise = sums.weight = sums.log_likelihood = 0;
-    }
-
-    // Adds what was touched, and leaves zeros.
-    void move_touched(Sums& from, Sums& to) const {
-        const std::int64_t each = size_of_second(c) / (c.shared ? 1 : c.K);
-        for (std::int64_t k = 0; k < c.K; ++k) {
-            if (!from.touched[k]) continue;
-            move(from.mass + k, to.mass + k, 1);
-            move(from.first + k * c.D, to.first + k * c.D, c.D);
-            if (!c.shared) move(from.second + k * each, to.second + k * each, each);
-            from.touched[k] = false;
-        }
-        if (c.shared) move(from.second, to.second, each);
-        move_scalars(from, to);
+            [&](std::int64_t, int part) { add(parts[part], sums, c); });
     }
 
     // Keeps everywhere the components whose mass came out too small for what they may have lost; whether there are any.

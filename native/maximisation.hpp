@@ -33,11 +33,11 @@ inline void augment(const Moments& m, const Supplement& s, double* means, double
         counted[k] = n + s.mass;
         for (std::int64_t i = 0; i < m.D; ++i) {
             double* const row = about + m.row(k, i);
+            const std::int64_t begin = m.diagonal ? i : 0, end = m.diagonal ? i + 1 : m.D;
+            if (s.full) for (std::int64_t j = begin; j < end; ++j) row[j] += s.scatter[i * m.D + j];
+            else row[i] += s.scatter[i];
             const double apart = s.centre ? pull * (mean[i] - s.centre[i]) : 0;
-            for (std::int64_t j = m.diagonal ? i : 0; j < (m.diagonal ? i + 1 : m.D); ++j) {
-                row[j] += s.full ? s.scatter[i * m.D + j] : i == j ? s.scatter[i] : 0;
-                if (s.centre) row[j] += apart * (mean[j] - s.centre[j]);
-            }
+            for (std::int64_t j = begin; j < end && s.centre; ++j) row[j] += apart * (mean[j] - s.centre[j]);
             if (s.floors && s.floors[i] > 0) {
                 if (s.floor_rows > 0) row[i] = s.floor_rows * s.floors[i];
                 else row[i] += counted[k] * s.floors[i];

@@ -112,11 +112,13 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
     constexpr int halves = !Corner ? 0 : Height < L / 2 ? Height : L / 2;
     const Tile<Real>& tile = outer.tile;
     const std::int64_t strip = std::int64_t(tile.capacity) * L;
-    Real* left = tile.q + i / L * strip;
+    Real* left = tile.q + i / L * strip + i % L;  // the block's rows lie in one strip, or are all of some
     const Real *right = tile.q + column / L * strip, *x = tile.x_strips + i / L * strip, *root = outer.root;
     Vector<Real> mean[made], sum_q[made] = {}, total[Height][Strips] = {};
     HalfVector<Real> half_total[halves + 1] = {};
     unrolled<Make ? made : 0>([&](auto m) { mean[m] = load(outer.mean + i + m * L); });
+    // The sums are asked for now: those of all components may fill the nearer caches, and at the end nothing hides the wait.
+    for (int h = 0; h < Height; ++h) ask_for(outer.second + std::int64_t(i + h) * outer.n + column, Strips * L);
     for (std::int64_t begin = 0; begin < tile.T; begin += P) {
         if constexpr (Make)
             unrolled<made>([&](auto m) {
@@ -129,16 +131,18 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
                     });
                 sum_q[m] += part.total();
             });
-        for (std::int64_t t = begin; t < begin + P; ++t) {
-            Vector<Real> q[Strips];
-            unrolled<Strips>([&](auto s) { q[s] = load(right + s * strip + t * L); });
-            const HalfVector<Real> half = load_half(right + (Strips - 1) * strip + t * L);
-            unrolled<Height>([&](auto h) {
-                const Real each = left[h / L * strip + (i + h) % L + t * L];
-                unrolled<Strips - (h < halves)>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
-                if constexpr (h < halves) half_total[h] += each * half;
+        for (std::int64_t four = begin; four < begin + P; four += 4)
+            unrolled<4>([&](auto u) {
+                const std::int64_t t = four + u;
+                Vector<Real> q[Strips];
+                unrolled<Strips>([&](auto s) { q[s] = load(right + s * strip + t * L); });
+                const HalfVector<Real> half = load_half(right + (Strips - 1) * strip + t * L);
+                unrolled<Height>([&](auto h) {
+                    const Real each = left[h / L * strip + h % L + t * L];
+                    unrolled<Strips - (h < halves)>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
+                    if constexpr (h < halves) half_total[h] += each * half;
+                });
             });
-        }
     }
     const int n = outer.n;
     unrolled<Make ? made : 0>([&](auto m) { add_to<Real>(outer.first + i + m * L, sum_q[m], n - i - m * L); });

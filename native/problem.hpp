@@ -59,7 +59,7 @@ struct Homes {
 };
 
 // Sums over rows, float64: eqs. (7), (8) before division. The second moment is a lower triangle, or a diagonal.
-struct Sums {
+struct alignas(64) Sums {  // threads write to theirs
     double* mass;    // (K)
     double* first;   // (K, D)
     double* second;  // (K or 1, D, D), lower triangle filled; or (K, D)

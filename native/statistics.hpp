@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 namespace gaussmix {
@@ -61,15 +62,27 @@ inline void recentre(const Moments& m, const double* origin, double* packed) {
     }
 }
 
-// Inverse covariances W^T W, in the shape of the second moments, of the whitening W.
-inline std::vector<double> precisions(const Moments& m, const double* roots) {
+// With what a symmetric S is multiplied, number by number, for the trace of W^T W S, in the shape of the second moments: the
+// precisions W^T W, twice those below the diagonal and zero above.
+inline std::vector<double> of_traces(const Moments& m, const double* roots) {
+    constexpr int some = 4;
     std::vector<double> out(m.size(), 0.0);
     for (std::int64_t s = 0; s < m.slices; ++s)
         for (std::int64_t i = 0; i < m.D; ++i) {
-            const double* const row = roots + m.row(s, i);
-            if (m.diagonal) out[m.row(s, i) + i] = row[i] * row[i];
-            else for (std::int64_t j = 0; j <= i; ++j)
-                for (std::int64_t l = 0; l <= i; ++l) out[m.row(s, j) + l] += row[j] * row[l];
+            double* const __restrict row = out.data() + m.row(s, i);
+            auto add = [&](std::int64_t l, auto count) {
+                const double* const from = roots + m.row(s, l);
+                for (std::int64_t j = 0; j <= i; ++j)
+                    for (int r = 0; r < count; ++r) row[j] += from[r * m.D + i] * from[r * m.D + j];
+            };
+            if (m.diagonal) {
+                row[i] = roots[m.row(s, i) + i] * roots[m.row(s, i) + i];
+                continue;
+            }
+            std::int64_t l = i;
+            for (; l + some <= m.D; l += some) add(l, std::integral_constant<int, some>{});
+            for (; l < m.D; ++l) add(l, std::integral_constant<int, 1>{});
+            for (std::int64_t j = 0; j < i; ++j) row[j] *= 2;
         }
     return out;
 }
@@ -87,9 +100,9 @@ inline double scaled_squares(const double* roots, std::int64_t size, const doubl
 
 // Packed sums in coordinates in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
 // the size (tr(W_k^T W_k S_k) - n D) / sqrt(2 D N_k), with N_k the masses and W_k the whitening, (K, D) or matrices, of a
-// mixture, and its precisions. A matrix that components share has one size and their mass.
+// mixture, and what they give for traces. A matrix that components share has one size and their mass.
 inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots,
-                   const std::vector<double>& precisions, double* white) {
+                   const std::vector<double>& of_traces, double* white) {
     const double* const first = packed + m.K;
     const double* const second = first + m.K * m.D;
     for (std::int64_t k = 0; k < m.K; ++k) {
@@ -109,7 +122,7 @@ inline void whiten(const Moments& m, const double* packed, const double* masses,
         const std::int64_t end = m.slices < m.K ? m.K : s + 1;
         const double n = std::accumulate(packed + s, packed + end, 0.0);
         const double mass = std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300);
-        const double* const own = precisions.data() + s * step;
+        const double* const own = of_traces.data() + s * step;
         const double trace = std::transform_reduce(own, own + step, second + s * step, 0.0);
         sizes[s] = (trace - n * m.D) / std::sqrt(2 * m.D * mass);
     }
