@@ -13,7 +13,7 @@ inline Real rest_of_whitened(const Real* rest, int i) {
 // All of a small triangle in registers, N vectors of rows at a time.
 template <class Real, int D>
 void distances_small(const Tile<Real>& tile, int k, Real constant, Real* out) {
-    constexpr int N = D <= 2 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
+    constexpr int N = D <= 4 ? 4 : 2, L = lanes<Real>, P = panel_rows<Real>;
     using Some = Wide<Real, N>;
     const Real *mean = tile.mean(k), *rest = tile.rest(k), *root = tile.root(k);
     for (int t = 0; t < tile.T; t += N * L) {

@@ -10,20 +10,27 @@ namespace {
 template <class Real, int D, bool Diagonal, int From, int To>
 [[gnu::noinline]] void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>, rows = To - From, begin = Diagonal ? From : 0;
+    // Two vectors of rows at a time: a sum that waits in the cache is fetched once for both. With so many registers that none
+    // does, one where two would leave them too few.
+    constexpr int N = GAUSSMIX_BYTES == 64 && To > 4 ? 1 : 2;
+    using Some = Wide<Real, N>;
     const Real *mean = tile.mean(k), *scale = tile.scale;
     Vector<Real> mass{}, first[rows] = {}, second[rows][To] = {};
-    for (int t = 0; t < tile.T; t += L) {
+    for (int t = 0; t < tile.T; t += N * L) {
         reread(mean);
         const Real* x = tile.feature(0, t);
-        const Vector<Real> g = load(e + t) * load(scale + t);
-        if constexpr (From == 0) mass += g;
-        Vector<Real> gr[rows];
+        const Some g = Some::load(e + t) * Some::load(scale + t);
+        if constexpr (From == 0) unrolled<N>([&](auto u) { mass += g.v[u]; });
+        Some gr[rows];
         unrolled<To - begin>([&](auto step) {
             constexpr int j = To - 1 - step;  // the last first: what it and its like are multiplied with
-            const Vector<Real> r = load(x + j * P) - mean[j];
-            if constexpr (j >= From) first[j - From] += gr[j - From] = g * r;
-            unrolled<rows>([&](auto i) {
-                if constexpr (Diagonal ? j == From + i : j <= From + i) second[i][j] += gr[i] * r;
+            const Some r = Some::load(x + j * P) - mean[j];
+            if constexpr (j >= From) gr[j - From] = g * r;
+            unrolled<N>([&](auto u) {
+                if constexpr (j >= From) first[j - From] += gr[j - From].v[u];
+                unrolled<rows>([&](auto i) {
+                    if constexpr (Diagonal ? j == From + i : j <= From + i) second[i][j] += gr[i].v[u] * r.v[u];
+                });
             });
         });
     }
