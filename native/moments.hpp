@@ -19,9 +19,8 @@ template <class Real, int D, bool Diagonal, int From, int To>
     for (int t = 0; t < tile.T; t += N * L) {
         reread(mean);
         const Real* x = tile.feature(0, t);
-        const Some g = Some::load(e + t) * Some::load(scale + t);
+        Some gr[rows], g = Some::load(e + t) * Some::load(scale + t);
         if constexpr (From == 0) unrolled<N>([&](auto u) { mass += g.v[u]; });
-        Some gr[rows];
         unrolled<To - begin>([&](auto step) {
             constexpr int j = To - 1 - step;  // the last first: what it and its like are multiplied with
             const Some r = Some::load(x + j * P) - mean[j];
@@ -143,11 +142,10 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
                 const std::int64_t t = four + u;
                 Vector<Real> q[Strips];
                 unrolled<Strips>([&](auto s) { q[s] = load(right + s * strip + t * L); });
-                const HalfVector<Real> half = load_half(right + (Strips - 1) * strip + t * L);
                 unrolled<Height>([&](auto h) {
                     const Real each = left[h / L * strip + h % L + t * L];
                     unrolled<Strips - (h < halves)>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
-                    if constexpr (h < halves) half_total[h] += each * half;
+                    if constexpr (h < halves) half_total[h] += each * load_half(right + (Strips - 1) * strip + t * L);
                 });
             });
     }
