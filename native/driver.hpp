@@ -336,8 +336,8 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
     if (sums) sums->joint = joint.data();
     // All memory first: nothing may throw once threads run.
     const Pieces workspaces(threads, level.workspace_bytes(c, single));
-    const int parts = parts_for(partition.chunks(), threads);
-    const Pieces memory(parts, sums ? size_of_sums(c) * sizeof(double) : 0);
+    const int parts = sums ? parts_for(partition.chunks(), threads) : 0;
+    const Pieces memory(parts, size_of_sums(c) * sizeof(double));
     std::vector<Sums> part_sums;
     for (int i = 0; i < parts; ++i) part_sums.push_back(sums_in(memory[i], c));
     const bool finished = run_chunks(

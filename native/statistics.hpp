@@ -67,6 +67,10 @@ inline void recentre(const Moments& m, const double* origin, double* packed) {
 inline std::vector<double> of_traces(const Moments& m, const double* roots) {
     constexpr int some = 4;
     std::vector<double> out(m.size(), 0.0);
+    if (m.diagonal) {
+        for (std::int64_t i = 0; i < m.size(); ++i) out[i] = roots[i] * roots[i];
+        return out;
+    }
     for (std::int64_t s = 0; s < m.slices; ++s)
         for (std::int64_t i = 0; i < m.D; ++i) {
             double* const __restrict row = out.data() + m.row(s, i);
@@ -75,10 +79,6 @@ inline std::vector<double> of_traces(const Moments& m, const double* roots) {
                 for (std::int64_t j = 0; j <= i; ++j)
                     for (int r = 0; r < count; ++r) row[j] += from[r * m.D + i] * from[r * m.D + j];
             };
-            if (m.diagonal) {
-                row[i] = roots[m.row(s, i) + i] * roots[m.row(s, i) + i];
-                continue;
-            }
             std::int64_t l = i;
             for (; l + some <= m.D; l += some) add(l, std::integral_constant<int, some>{});
             for (; l < m.D; ++l) add(l, std::integral_constant<int, 1>{});
@@ -102,7 +102,7 @@ inline double scaled_squares(const double* roots, std::int64_t size, const doubl
 // the size (tr(W_k^T W_k S_k) - n D) / sqrt(2 D N_k), with N_k the masses and W_k the whitening, (K, D) or matrices, of a
 // mixture, and what they give for traces. A matrix that components share has one size and their mass.
 inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots,
-                   const std::vector<double>& of_traces, double* white) {
+                   const std::vector<double>& traces, double* white) {
     const double* const first = packed + m.K;
     const double* const second = first + m.K * m.D;
     for (std::int64_t k = 0; k < m.K; ++k) {
@@ -122,7 +122,7 @@ inline void whiten(const Moments& m, const double* packed, const double* masses,
         const std::int64_t end = m.slices < m.K ? m.K : s + 1;
         const double n = std::accumulate(packed + s, packed + end, 0.0);
         const double mass = std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300);
-        const double* const own = of_traces.data() + s * step;
+        const double* const own = traces.data() + s * step;
         const double trace = std::transform_reduce(own, own + step, second + s * step, 0.0);
         sizes[s] = (trace - n * m.D) / std::sqrt(2 * m.D * mass);
     }

@@ -174,7 +174,7 @@ def test_tiles_that_shrink(level, D, K):
     check(problem(140, D, K, "diagonal", weighted=True))
 
 
-# Rows of the longest chunks, of 2e6 operations: 8192 here, 128 there. N spans several chunks and ends inside one.
+# Rows of the longest chunks: 8192 here, a tile or two of 256 there. N spans several chunks and ends inside one.
 @pytest.mark.parametrize(("N", "D", "K"), [(5 * 8192 + 77, 2, 3), (900, 70, 40)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_several_chunks(structure, N, D, K):
