@@ -142,11 +142,13 @@ def geometric_mean(ratios: Iterable[float]) -> float:
 # ---- the machine -----------------------------------------------------------------------------------------------------
 
 
-def product_rate(dtype: str, n_threads: int, repeats: int, size: int) -> float:
-    """GFLOP/s of NumPy's matrix product, the best of several: what the BLAS behind the others reaches in this run."""
+def product_rate(
+    dtype: str, n_threads: int, repeats: int, size: int, of: Callable[[Iterable[float]], float] = min
+) -> float:
+    """GFLOP/s of NumPy's matrix product, from the least ``of`` several times: what the BLAS reaches in this run."""
     a = np.random.default_rng(0).normal(size=(size, size)).astype(dtype)
     with threadpool_limits(n_threads):
-        return 2 * size**3 / min(seconds(lambda: a @ a) for _ in range(repeats)) / 1e9
+        return 2 * size**3 / of(seconds(lambda: a @ a) for _ in range(repeats)) / 1e9
 
 
 def copy_rate(n_threads: int, megabytes: int = 256) -> float:

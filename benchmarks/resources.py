@@ -1,8 +1,11 @@
-"""Memory that a fit adds to its data, and what a second thread brings.
+"""Memory that a fit adds to its data, and what threads bring.
 
 Memory: a fresh process loads the rows from a file, fits some hundred of them once, so that all code and threads are
 there, sets its peak back, and fits them all: the peak of resident memory above what was there before (Linux). Each
 library makes its own default start; then five iterations.
+
+Threads: an iteration with one thread, with one for each core, and of as many fits at once with one thread each. These
+share nothing but the machine: what they gain together is all that a machine grants, and threads of one fit may gain.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import CORES, Case, make_problem, product_rate, significant, spread, table
+from common import CORES, Case, Problem, make_problem, seconds, significant, spread, table
 from libraries import installed, with_gaussmix
 
 MEMORY = (Case(1_000_000, 8, 8), Case(100_000, 8, 256))
@@ -85,25 +90,26 @@ def memory(case: Case) -> dict[str, Any]:
 # ---- threads ---------------------------------------------------------------------------------------------------------
 
 
-def iteration_seconds(problem: Any, n_threads: int, longer: int = 6) -> float:
-    """One more iteration: the difference of a longer and a shorter fit."""
-    shorter, long = (with_gaussmix(problem, n, n_threads).seconds for n in (1, 1 + longer))
-    return max(long - shorter, 1e-9) / longer
+def iteration_seconds(problem: Problem, n_threads: int, at_once: int = 1, longer: int = 6) -> float:
+    """One more iteration, the difference of a longer and a shorter fit; of several fits ``at_once`` each one's part."""
+
+    def fits(n_iterations: int) -> None:
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(lambda _: with_gaussmix(problem, n_iterations, n_threads), range(at_once)))
+
+    shorter, long = (seconds(partial(fits, n)) for n in (1, 1 + longer))
+    return max(long - shorter, 1e-9) / longer / at_once
 
 
-def threads(case: Case, repeats: int, product_size: int) -> dict[str, Any]:
-    """Seconds per iteration with one thread and with all, by turns; the matrix product's gain beside them."""
+def threads(case: Case, repeats: int) -> dict[str, Any]:
+    """Seconds per iteration with one thread, with all, and of as many fits at once with one thread each, by turns."""
     problem = make_problem(case)
-    pairs = [(iteration_seconds(problem, 1), iteration_seconds(problem, CORES)) for _ in range(repeats + 1)][
-        1:
-    ]
-    rates = [product_rate("float64", n, 3, product_size) for n in (1, CORES)]
-    return {
-        "case": case.__dict__,
-        "one": [pair[0] for pair in pairs],
-        "all": [pair[1] for pair in pairs],
-        "product": rates[1] / rates[0],
-    }
+    ways = {"one": (1, 1), "all": (CORES, 1), "at once": (1, CORES)}
+    taken: dict[str, Any] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, way in ways.items():
+            taken[name].append(iteration_seconds(problem, *way))
+    return {"case": case.__dict__, **{name: each[1:] for name, each in taken.items()}}
 
 
 # ---- both ------------------------------------------------------------------------------------------------------------
@@ -114,9 +120,7 @@ def memory_results(smoke: bool) -> list[dict[str, Any]]:
 
 
 def thread_results(smoke: bool) -> list[dict[str, Any]]:
-    return [
-        threads(case, *((1, 300) if smoke else (7, 1500))) for case in (SMOKE_THREADS if smoke else THREADS)
-    ]
+    return [threads(case, 1 if smoke else 15) for case in (SMOKE_THREADS if smoke else THREADS)]
 
 
 def memory_markdown(found: list[dict[str, Any]]) -> str:
@@ -138,11 +142,15 @@ def megabytes(added: float | None) -> str:
 def thread_markdown(found: list[dict[str, Any]]) -> str:
     lines = []
     for result in found:
-        gain = statistics.median(result["one"]) / statistics.median(result["all"])
-        row = (Case(**result["case"]).short_name, spread(result["one"]), spread(result["all"]))
-        lines.append((*row, f"**{gain:.2f}**", f"{result['product']:.2f}"))
-    titles = ("one more iteration", "1 thread", f"{CORES} threads", "gain", "gain of the matrix product")
-    return table(titles, lines)
+        one, all_cores, at_once = (result[name] for name in ("one", "all", "at once"))
+        gains = [
+            statistics.median(a / b for a, b in zip(one, other, strict=True))
+            for other in (all_cores, at_once)
+        ]
+        row = (Case(**result["case"]).short_name, *map(spread, (one, all_cores, at_once)))
+        lines.append((*row, f"**{gains[0]:.2f}**", f"{gains[1]:.2f}"))
+    titles = ("one more iteration", "1 thread", f"{CORES} threads", f"{CORES} fits at once, each")
+    return table((*titles, f"gain of {CORES} threads", f"gain of {CORES} fits"), lines)
 
 
 if __name__ == "__main__":

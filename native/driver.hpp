@@ -105,8 +105,8 @@ inline std::int64_t size_of_sums(const Components& c) {
 }
 
 // Where chunks begin: a 64th of the rows each, the last ones shorter and shorter, so that threads end together. None has
-// fewer than 5e5 operations, or so few that to add its sums costs more than a tenth of them; those before the last have four
-// times as many, and no more than 1e8 where that leaves them as many.
+// fewer than 5e5 operations, or so few that to add its sums costs more than a twentieth of them; those before the last have
+// four times as many, and no more than 1e8 where that leaves them as many.
 struct Partition {
     std::vector<std::int64_t> begin;  // of each chunk, and the end of the last
     std::int64_t worth_threads;       // so many have enough to do
@@ -115,7 +115,7 @@ struct Partition {
         const double K = double(c.K), D = double(c.D);
         const double flops_per_row = c.offset ? 60 * K + K * K + 8 * K * D + 2 * D * D
                                               : K * (60 + 4 * D * (c.diagonal ? 2 : D + 1));
-        const double least = std::max(5e5, sums ? 1250 * double(size_of_sums(c)) : 0) / flops_per_row;
+        const double least = std::max(5e5, sums ? 2500 * double(size_of_sums(c)) : 0) / flops_per_row;
         const double most = std::clamp(double(count) / 64, 4 * least, std::max(1e8 / flops_per_row, 4 * least));
         for (std::int64_t at = 0; at < count;) {
             begin.push_back(at);
@@ -123,7 +123,9 @@ struct Partition {
             at += std::max<std::int64_t>(1, std::llround(wanted / double(tile))) * tile;
         }
         begin.push_back(count);
-        worth_threads = std::min(chunks(), std::int64_t(double(count) * flops_per_row / 2e6));
+        const double each = 2e6;  // operations for a thread; not even two are started for fewer than four times as many
+        const double flops = double(count) * flops_per_row;
+        worth_threads = flops < 4 * each ? 1 : std::min(chunks(), std::int64_t(flops / each));
     }
     std::int64_t chunks() const { return std::int64_t(begin.size()) - 1; }
 };
@@ -142,48 +144,64 @@ public:
     void* operator[](int i) const { return memory.get() + i * each; }
 };
 
-// Sums in a piece of memory, not yet cleared; with `touched` (K) as well, all true for the first time.
-inline Sums sums_in(void* memory, const Components& c, bool* touched = nullptr) {
-    double* const values = static_cast<double*>(memory);
-    if (c.offset) return {nullptr, nullptr, nullptr, 0, 0, 0, touched, values};
-    return {values, values + c.K, values + c.K + c.K * c.D, 0, 0, 0, touched, nullptr};
-}
-
 inline void clear(Sums& sums, const Components& c) {
     sums.noise = sums.weight = sums.log_likelihood = 0;
+    if (sums.touched) std::fill_n(sums.touched, c.K, false);
     if (c.offset) return void(std::fill_n(sums.joint, size_of_sums(c), 0.0));
-    const std::int64_t each = c.D * (c.diagonal ? 1 : c.D);
-    for (std::int64_t k = 0; k < c.K; ++k) {
-        if (sums.touched && !std::exchange(sums.touched[k], false)) continue;
-        sums.mass[k] = 0;
-        std::fill_n(sums.first + k * c.D, c.D, 0.0);
-        if (!c.shared) std::fill_n(sums.second + k * each, each, 0.0);
-    }
-    if (c.shared) std::fill_n(sums.second, each, 0.0);
+    std::fill_n(sums.mass, c.K, 0.0);
+    std::fill_n(sums.first, c.K * c.D, 0.0);
+    std::fill_n(sums.second, size_of_second(c), 0.0);
 }
 
-inline void add(const double* from, double* to, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) to[i] += from[i];
+// Numbers are handed over: what they were is zero then, for the next chunk, in the same visit to the cache.
+inline void move(double* from, double* to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] += std::exchange(from[i], 0.0);
 }
 // The lower triangle of a matrix (n, n), which is all that a pass fills.
-inline void add_triangle(const double* from, double* to, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) add(from + i * n, to + i * n, i + 1);
+inline void move_triangle(double* from, double* to, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) move(from + i * n, to + i * n, i + 1);
 }
-inline void add(const Sums& from, Sums& to, const Components& c) {
-    to.noise += from.noise, to.weight += from.weight, to.log_likelihood += from.log_likelihood;
-    if (c.offset) return add_triangle(from.joint, to.joint, c.D + c.K);
-    auto add_second = [&](std::int64_t k) {
-        if (c.diagonal) add(from.second + k * c.D, to.second + k * c.D, c.D);
-        else add_triangle(from.second + k * c.D * c.D, to.second + k * c.D * c.D, c.D);
+inline void move(Sums& from, Sums& to, const Components& c) {
+    for (auto number : {&Sums::noise, &Sums::weight, &Sums::log_likelihood}) move(&(from.*number), &(to.*number), 1);
+    if (c.offset) return move_triangle(from.joint, to.joint, c.D + c.K);
+    auto move_second = [&](std::int64_t k) {
+        if (c.diagonal) move(from.second + k * c.D, to.second + k * c.D, c.D);
+        else move_triangle(from.second + k * c.D * c.D, to.second + k * c.D * c.D, c.D);
     };
     for (std::int64_t k = 0; k < c.K; ++k) {
-        if (from.touched && !from.touched[k]) continue;
-        to.mass[k] += from.mass[k];
-        add(from.first + k * c.D, to.first + k * c.D, c.D);
-        if (!c.shared) add_second(k);
+        if (from.touched && !std::exchange(from.touched[k], false)) continue;
+        move(from.mass + k, to.mass + k, 1);
+        move(from.first + k * c.D, to.first + k * c.D, c.D);
+        if (!c.shared) move_second(k);
     }
-    if (c.shared) add_second(0);
+    if (c.shared) move_second(0);
 }
+
+// Sums of the chunks under way, one for each part; what was moved out of one leaves it clear for the next chunk.
+class Parts {
+    const Components& c;
+    const Pieces memory;
+    const std::unique_ptr<bool[]> touched;  // (count, K) or none
+    std::vector<Sums> sums;
+    std::vector<char> used;
+
+public:
+    Parts(int count, const Components& components, bool touches)
+        : c(components), memory(count, size_of_sums(c) * sizeof(double)), touched(touches ? new bool[count * c.K] : nullptr),
+          sums(count), used(count) {
+        for (int i = 0; i < count; ++i) {
+            double* const values = static_cast<double*>(memory[i]);
+            if (c.offset) sums[i].joint = values;
+            else sums[i].mass = values, sums[i].first = values + c.K, sums[i].second = values + c.K + c.K * c.D;
+            if (touches) sums[i].touched = touched.get() + i * c.K;
+        }
+    }
+    // Clear when it is asked for first, by the thread that will use it.
+    Sums& operator[](int i) {
+        if (!std::exchange(used[i], true)) clear(sums[i], c);
+        return sums[i];
+    }
+};
 
 // From sums about the rounded means to sums about the means: with o = mean_low and first moment F, the second moment
 // changes by -o F^T - F o^T + N o o^T.
@@ -321,9 +339,9 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     return !stop;
 }
 
-// Threads to start where so many would have enough to do.
+// Threads to start where so many have enough to do.
 inline int useful_threads(std::int64_t worth, int n_threads) {
-    return int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, worth < 4 ? 1 : worth)));
+    return int(std::max<std::int64_t>(1, std::min<std::int64_t>(n_threads, worth)));
 }
 
 // Runs the pass; returns false if it was interrupted. `sums` must be zero on entry.
@@ -336,19 +354,15 @@ inline bool run(const Level& level, const Rows& rows, const Components& given, b
     if (sums) sums->joint = joint.data();
     // All memory first: nothing may throw once threads run.
     const Pieces workspaces(threads, level.workspace_bytes(c, single));
-    const int parts = sums ? parts_for(partition.chunks(), threads) : 0;
-    const Pieces memory(parts, size_of_sums(c) * sizeof(double));
-    std::vector<Sums> part_sums;
-    for (int i = 0; i < parts; ++i) part_sums.push_back(sums_in(memory[i], c));
+    Parts parts(sums ? parts_for(partition.chunks(), threads) : 0, c, false);
     const bool finished = run_chunks(
         partition.chunks(), threads, interrupted,
         [&](std::int64_t i, int thread, int part, const Watch& watch) {
-            if (sums) clear(part_sums[part], c);
             level.visit(rows, c, single, partition.begin[i], partition.begin[i + 1], workspaces[thread], watch,
-                        sums ? &part_sums[part] : nullptr, outputs);
+                        sums ? &parts[part] : nullptr, outputs);
         },
         [&](std::int64_t, int part) {
-            if (sums) add(part_sums[part], *sums, c);
+            if (sums) move(parts[part], *sums, c);
         });
     if (sums && finished && c.offset) single ? finish_tied<float>(*sums, c) : finish_tied<double>(*sums, c);
     if (sums && finished && single) move_to_means(*sums, c);

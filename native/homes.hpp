@@ -221,21 +221,15 @@ private:
         const int threads = useful_threads(chunks, n_threads);
         const Rows by = ordered(rows);
         const Pieces workspaces(threads, level.pruned_bytes(c, single));
-        const int count = parts_for(chunks, threads);
-        const Pieces memory(count, size_of_sums(c) * sizeof(double));
-        const auto touched = std::make_unique<bool[]>(count * c.K);
-        std::fill_n(touched.get(), count * c.K, true);
-        std::vector<Sums> parts;
-        for (int i = 0; i < count; ++i) parts.push_back(sums_in(memory[i], c, touched.get() + i * c.K));
+        Parts parts(parts_for(chunks, threads), c, true);
         return run_chunks(
             chunks, threads, interrupted,
             [&](std::int64_t i, int thread, int part, const Watch& watch) {
                 const std::int64_t from = i * per_chunk, to = std::min(from + per_chunk, rows.count);
                 sort_homes(from, to);
-                clear(parts[part], c);
                 level.visit_homes(by, c, homes, single, from, to, workspaces[thread], watch, &parts[part]);
             },
-            [&](std::int64_t, int part) { add(parts[part], sums, c); });
+            [&](std::int64_t, int part) { move(parts[part], sums, c); });
     }
 
     // Keeps everywhere the components whose mass came out too small for what they may have lost; whether there are any.

@@ -174,8 +174,8 @@ def test_tiles_that_shrink(level, D, K):
     check(problem(140, D, K, "diagonal", weighted=True))
 
 
-# Rows of the longest chunks: 8192 here, a tile or two of 256 there. N spans several chunks and ends inside one.
-@pytest.mark.parametrize(("N", "D", "K"), [(5 * 8192 + 77, 2, 3), (900, 70, 40)])
+# Rows of the longest chunks: 8192 here, two tiles of 256 there. N spans several chunks and ends inside one.
+@pytest.mark.parametrize(("N", "D", "K"), [(5 * 8192 + 77, 2, 3), (1300, 70, 40)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_several_chunks(structure, N, D, K):
     p = problem(N, D, K, structure, weighted=True, noise=True)
