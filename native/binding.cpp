@@ -18,6 +18,7 @@
 #include "acceleration.hpp"
 #include "arrays.hpp"
 #include "degeneracy.hpp"
+#include "driver.hpp"
 #include "hierarchical.hpp"
 #include "homes.hpp"
 #include "levels.hpp"

@@ -8,8 +8,9 @@
 #include <memory>
 #include <numeric>
 
-#include "driver.hpp"
+#include "chunks.hpp"
 #include "order.hpp"
+#include "prepared.hpp"
 
 namespace gaussmix {
 

@@ -20,7 +20,7 @@ struct Rows {
 // Parameters of the mixture, eq. (1), prepared for the pass. `Real` arrays are float or double.
 struct Components {
     std::int64_t K, D;
-    bool diagonal;          // whitening (K, D); otherwise packed triangles, see Prepared in driver.hpp
+    bool diagonal;          // whitening (K, D); otherwise packed triangles, see prepared.hpp
     bool shared;            // one whitening and one second moment for all components (tied)
     double log_noise;       // ln pi_0 - ln V, or -inf
     const double* constant; // (K) ln pi_k - D/2 ln 2pi + ln|W_k|

@@ -1,7 +1,7 @@
 // The pass over rows that leaves out components which have nothing to do with them; see neighbours.hpp for the bound.
 //
 //   settle   each row gets a home: a component near it, searched among those near its tile
-//   (driver) rows are grouped by home, the farthest from home first
+//   (homes)  rows are grouped by home, the farthest from home first
 //   visit    per home: its neighbourhood; per block of its rows:
 //            for each neighbour k:  a plane bounds l_k on a vector of rows; where it may matter, l_k itself
 //            e_k, ln p as in bayes.hpp, of the pairs (row, k) with l_k > max l + ln(epsilon pi_k)

@@ -14,7 +14,7 @@
 //
 //     N_k = sum_l P_kl,   sum g_k (x - mu_k) = H_k + sum_l P_kl (mu_l - mu_k),
 //
-// what multiplies means waits until the end of the pass, finish_tied() in driver.hpp. A row costs (D + K)^2 / 2 + K D
+// what multiplies means waits until the end of the pass, finish_tied() in sums.hpp. A row costs (D + K)^2 / 2 + K D
 // multiplications with additions in place of K D^2 / 2.
 #pragma once
 #include "moments.hpp"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import Mixture, em, fitting, start
+from gaussmix import Mixture, em, outcome, start
 from gaussmix.em import Plan, Run, State
 from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, ParameterError, SingularError
 from gaussmix.rows import ArraySource
@@ -213,10 +213,10 @@ def test_a_sound_solution_beats_a_degenerate_one(two_clusters):
     runs = [ended(mixture, source) for mixture in (sound, spike)]
     assert runs[1].log_likelihoods[0] > runs[0].log_likelihoods[0] + 100
     for order in ([0, 1], [1, 0]):
-        best = fitting.choose(State(tuple(runs[i] for i in order), plan_of(source, 2)), source.weight)
+        best = outcome.choose(State(tuple(runs[i] for i in order), plan_of(source, 2)), source.weight)
         assert best.mixture == sound
         assert best.degenerate == ()
-    alone = fitting.choose(State((runs[1],), plan_of(source, 2)), source.weight)
+    alone = outcome.choose(State((runs[1],), plan_of(source, 2)), source.weight)
     assert alone.degenerate == (1,)
     assert "component 1 is degenerate" in alone.remarks[0]
 
@@ -225,11 +225,11 @@ def test_a_collapsed_start_loses(two_clusters):
     source = ArraySource(two_clusters)
     sound = quiet(two_clusters, 2, random_state=0).mixture
     collapsed = Run(None, None, (), (), em.COLLAPSED)
-    best = fitting.choose(State((collapsed, ended(sound, source)), plan_of(source, 2)), source.weight)
+    best = outcome.choose(State((collapsed, ended(sound, source)), plan_of(source, 2)), source.weight)
     assert best.mixture == sound
     assert best.start_log_likelihoods == (-math.inf, sound.log_likelihood(two_clusters))
     with pytest.raises(SingularError, match="reg_covar"):
-        fitting.choose(State((collapsed, collapsed), plan_of(source, 2)), source.weight)
+        outcome.choose(State((collapsed, collapsed), plan_of(source, 2)), source.weight)
 
 
 # ---- what a user is told -----------------------------------------------------------------------------------

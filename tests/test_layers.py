@@ -23,6 +23,7 @@ FLOORS = (
     ("degeneracy", "acceleration", "model_schema", "moments"),
     ("noise", "prior_settings"),
     ("em", "start"),
+    ("outcome",),
     ("trials", "verbose", "given_start", "shared_starts", "criteria"),
     ("merging",),
     ("exchange",),

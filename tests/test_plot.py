@@ -19,8 +19,8 @@ from matplotlib.text import Text
 
 import gaussmix
 from gaussmix import Mixture, plot
-from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError
+from gaussmix.outcome import Fit
 from gaussmix.plot import _style
 from gaussmix.plot._view import extent
 from gaussmix.plot.classes import ellipse

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gaussmix.conjugate import ConjugatePrior as ConjugatePrior
-    from gaussmix.em import Fit as Fit
     from gaussmix.estimators import AutoGaussianMixture as AutoGaussianMixture
     from gaussmix.estimators import GaussianMixture as GaussianMixture
     from gaussmix.fitting import fit as fit
     from gaussmix.mixture import Mixture as Mixture
+    from gaussmix.outcome import Fit as Fit
     from gaussmix.selection import Selection as Selection
     from gaussmix.selection import select as select
     from gaussmix.storage import load as load
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AutoGaussianMixture": "estimators",
     "ConjugatePrior": "conjugate",
-    "Fit": "em",
+    "Fit": "outcome",
     "GaussianMixture": "estimators",
     "Mixture": "mixture",
     "Selection": "selection",

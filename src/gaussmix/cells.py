@@ -14,11 +14,12 @@ from typing import Any
 
 from gaussmix import em, start
 from gaussmix.acceleration import LONG_STRIDE
-from gaussmix.em import Fit, Plan, Run, State
+from gaussmix.em import Plan, Run, State
 from gaussmix.errors import DataError, ParameterError, SingularError
-from gaussmix.fitting import degenerate_in, fit_of, fit_source, prepared
+from gaussmix.fitting import fit_source, prepared
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
+from gaussmix.outcome import Fit, degenerate_in, fit_of
 from gaussmix.prior_settings import check_prior
 from gaussmix.priors import PseudoRows
 from gaussmix.rows import Source

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from gaussmix import em
-from gaussmix.em import Fit, Plan, Run, State
+from gaussmix.em import Plan, Run, State
+from gaussmix.outcome import Fit
 from gaussmix.rows import ArraySource, Block, Source
 
 FOLDS = 5

@@ -113,66 +113,6 @@ class State:
         self.__dict__.update(runs=runs, plan=plan)  # see `Statistics`
 
 
-@dataclass(frozen=True, repr=False)
-class Fit:
-    """What a fit found.
-
-    Attributes
-    ----------
-    mixture : Mixture
-        The best θ.
-    reason : str
-        "converged", "max_iter" or "collapsed".
-    log_likelihoods, objectives : tuple of float
-        Trace: L and the objective (L plus the prior's penalty) after each pass, in nats. The last belong to `mixture`.
-    weight : float
-        N = Σw, the rows' weight.
-    n_iter : int
-        M-steps of the run that is returned.
-    degenerate : tuple of int
-        Components that describe too few rows, see `gaussmix.degeneracy`.
-    remarks : tuple of str
-        What a user should know about this fit, in sentences.
-    start_log_likelihoods : tuple of float
-        Where each start ended; −inf for one that collapsed.
-    """
-
-    mixture: Mixture
-    reason: str
-    log_likelihoods: tuple[float, ...]
-    objectives: tuple[float, ...]
-    weight: float
-    n_iter: int
-    degenerate: tuple[int, ...] = ()
-    remarks: tuple[str, ...] = ()
-    start_log_likelihoods: tuple[float, ...] = ()
-
-    def __repr__(self) -> str:
-        """The outcome on one line."""
-        outcome = f"log_likelihood={self.log_likelihood:.6g}, {self.reason} after {self.n_iter} iterations"
-        return f"Fit({self.mixture!r}, {outcome})"
-
-    @property
-    def converged(self) -> bool:
-        """Whether the objective's gain fell below ``tol``."""
-        return self.reason == CONVERGED
-
-    @property
-    def log_likelihood(self) -> float:
-        """L of eq. (6) at `mixture`, in nats."""
-        return self.log_likelihoods[-1]
-
-    @property
-    def bic(self) -> float:
-        """−2 L + p ln N; lower is better (Schwarz 1978)."""
-        return -2 * self.log_likelihood + self.mixture.n_parameters * math.log(self.weight)
-
-    @property
-    def aic(self) -> float:
-        """−2 L + 2 p; lower is better (Akaike 1974)."""
-        return -2 * self.log_likelihood + 2 * self.mixture.n_parameters
-
-
 class _Batch(tuple[Statistics, ...]):
     """Statistics of several runs over the same rows; adds elementwise."""
 

@@ -1,7 +1,6 @@
 """Fitting: from data and settings to the best of several starts.
 
-`fit` is the library's function behind the estimator and the command line. Starts run as one batch. Best is the
-highest L among sound solutions: a degenerate one loses to any sound one.
+`fit` is the library's function behind the estimator and the command line. Starts run as one batch.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import em, families, search, start
-from gaussmix.degeneracy import degenerate_components, spread_features
-from gaussmix.em import Fit, Plan, Run, State
-from gaussmix.errors import ConvergenceWarning, DataError, DegenerateWarning, ParameterError, SingularError
+from gaussmix.em import Plan, Run, State
+from gaussmix.errors import DataError, ParameterError
 from gaussmix.given_start import admitted, from_given, overridden
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.noise import check_noise, with_component
+from gaussmix.outcome import Fit, choose, warning_category
 from gaussmix.prior_settings import check_prior, prior_for
-from gaussmix.priors import Prior, PseudoRows
+from gaussmix.priors import PseudoRows
 from gaussmix.randomness import generator
 from gaussmix.rows import Source, as_source
 
@@ -146,11 +145,6 @@ def fit(
     return result
 
 
-def warning_category(remark: str) -> type[UserWarning]:
-    """The warning class of one of the remarks of a fit."""
-    return ConvergenceWarning if remark.startswith("EM did not converge") else DegenerateWarning
-
-
 def fit_source(
     source: Source,
     n_components: int,
@@ -231,90 +225,6 @@ def run(source: Source, state: State, observer: Observer | None = None) -> Fit:
         if observer is not None:
             observer(state)
     return choose(state, source.weight, source.feature_names)
-
-
-def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = None) -> Fit:
-    """The best run of a finished state, with what a user should know about it."""
-    prior = state.plan.prior
-    ended = [(each, degenerate_in(each, prior)) for each in state.runs]
-    best, degenerate = max(ended, key=lambda pair: _rank(*pair))
-    starts = tuple(each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended)
-    return fit_of(best, degenerate, starts, prior, weight, feature_names)
-
-
-def fit_of(
-    ended: Run,
-    degenerate: tuple[int, ...],
-    starts: tuple[float, ...],
-    prior: Prior,
-    weight: float,
-    feature_names: tuple[str, ...] | None = None,
-) -> Fit:
-    """What a run found; ``starts``: the log-likelihoods of all of which it is the best.
-
-    Raises
-    ------
-    SingularError
-        The run has no mixture, or one that collapsed without pseudo-rows.
-    """
-    if ended.mixture is None or (ended.reason == em.COLLAPSED and prior.pseudo_rows.count == 0):
-        raise SingularError(
-            "a covariance became singular: the likelihood is unbounded there and reg_covar=0 lets it grow. "
-            "Use the default reg_covar=1e-6, fewer components or a simpler covariance_type."
-        )
-    return Fit(
-        mixture=ended.mixture,
-        reason=ended.reason,
-        log_likelihoods=ended.log_likelihoods,
-        objectives=ended.objectives,
-        weight=weight,
-        n_iter=ended.n_iter,
-        degenerate=degenerate,
-        remarks=_remarks(ended, degenerate, prior, weight, feature_names),
-        start_log_likelihoods=starts,
-    )
-
-
-def degenerate_in(each: Run, prior: Prior) -> tuple[int, ...]:
-    """The degenerate components of a run's last mixture."""
-    if each.mixture is None or each.folded is None:
-        return ()
-    return degenerate_components(each.mixture, each.folded, prior)
-
-
-def _rank(each: Run, degenerate: tuple[int, ...]) -> tuple[bool, bool, float]:
-    if each.mixture is None:
-        return False, False, -math.inf
-    return each.reason != em.COLLAPSED, not degenerate, each.log_likelihoods[-1]
-
-
-def _remarks(
-    best: Run, degenerate: tuple[int, ...], prior: Prior, weight: float, names: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    remarks = []
-    if best.reason == em.MAX_ITER:
-        remarks.append(
-            f"EM did not converge in {best.n_iter} iterations; increase max_iter, or tol, "
-            "or use fewer components or another covariance_type."
-        )
-    if best.reason == em.COLLAPSED:
-        remarks.append(
-            f"EM stopped after {best.n_iter} iterations because a covariance became singular; "
-            "use a larger reg_covar, fewer components or a simpler covariance_type."
-        )
-    constant = np.flatnonzero(~spread_features(prior))
-    if len(constant):
-        which = ", ".join(repr(names[j]) if names else str(j) for j in constant)
-        remarks.append(f"feature {which} has no spread: every row holds the same value. Leave it out.")
-    if degenerate:
-        assert best.mixture is not None
-        rows = ", ".join(f"{best.mixture.weights[k] * weight:.3g}" for k in degenerate)
-        remarks.append(
-            f"component {', '.join(map(str, degenerate))} is degenerate ({rows} rows, without spread of its own in "
-            "some direction): its likelihood means little. "
-            "Use fewer components, a simpler covariance_type or more reg_covar."
-        )
-    return tuple(remarks)
 
 
 def _seeded_start(

@@ -17,10 +17,10 @@ import numpy as np
 from gaussmix import families, fitting, start
 from gaussmix.cells import SAMPLE_ROWS, STARTING, Cells, extrapolated, fitted_alone
 from gaussmix.criteria import Folds, icl
-from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.fitting import check_settings
 from gaussmix.noise import check_noise
+from gaussmix.outcome import Fit
 from gaussmix.precision import lightened
 from gaussmix.rows import ArraySource, Source, as_source
 

@@ -18,12 +18,12 @@ from gaussmix.acceleration import remaining_gain
 from gaussmix.degeneracy import Degeneracy
 from gaussmix.em import Plan, Run, State
 from gaussmix.mixture import Mixture
+from gaussmix.outcome import Rank, rank
 from gaussmix.rows import Source
 from gaussmix.shared_starts import SharedStarts, begun
 from gaussmix.statistics import Statistics
 
 Cell = tuple[int, str]
-Rank = tuple[bool, bool, float]
 
 # M-steps of a brief run, of a look at the best of what neighbours lend, and of a glance at starts; those that are
 # highest at once get a glance: of the K splits of a solution a part, of the lent solutions three.
@@ -197,7 +197,7 @@ class Sweep:
         return next((run for run in runs if not self.degenerate(run, cell)), runs[0] if runs else None)
 
     def _rank(self, run: Run, cell: Cell) -> Rank:
-        return run.reason != em.COLLAPSED, not self.degenerate(run, cell), run.log_likelihoods[-1]
+        return rank(run, self.degenerate(run, cell))
 
 
 def _begin(runs: Iterable[Run], plan: Plan) -> State:

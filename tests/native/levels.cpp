@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "driver.hpp"
 #include "homes.hpp"
 #include "levels.hpp"
 

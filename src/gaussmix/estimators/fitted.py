@@ -18,11 +18,11 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gaussmix import errors, fitting
-from gaussmix.em import Fit
+from gaussmix import errors, outcome
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
+from gaussmix.outcome import Fit
 from gaussmix.rows import Block, Source, as_source
 
 Array = NDArray[np.float64]
@@ -162,7 +162,7 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _warn(self) -> None:
         for remark in self.result_.remarks:
-            if fitting.warning_category(remark) is errors.ConvergenceWarning:
+            if outcome.warning_category(remark) is errors.ConvergenceWarning:
                 warnings.warn(f"{NOT_CONVERGED} ({remark})", ConvergenceWarning, stacklevel=4)
             else:
                 warnings.warn(remark, errors.DegenerateWarning, stacklevel=4)

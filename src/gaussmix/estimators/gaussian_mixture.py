@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix import families, fitting, given
-from gaussmix.em import Fit
 from gaussmix.errors import DataError, ParameterError, SingularError
 from gaussmix.estimators.fitted import ILL_DEFINED, FittedMixture, row_type, seed_of
 from gaussmix.mixture import Mixture
 from gaussmix.noise import check_noise
+from gaussmix.outcome import Fit
 from gaussmix.prior_settings import check_prior
 from gaussmix.rows import Source
 from gaussmix.verbose import Printer

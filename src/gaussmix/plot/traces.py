@@ -9,7 +9,7 @@ from gaussmix.plot import _style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gaussmix.em import Fit
+    from gaussmix.outcome import Fit
 
 REASONS = {"converged": "converged", "max_iter": "stopped at max_iter", "collapsed": "a component collapsed"}
 
