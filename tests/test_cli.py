@@ -197,12 +197,33 @@ def test_score_sample_and_show(fitted):
         (["show", "gap.csv"], "another kind of file"),
         (["score", "none.json", FAITHFUL], "none.json"),
         (["sample", "m.json", "-o", "rows.xlsx"], "must end in one of"),
+        (["fit", "one.csv", "-k", "1"], "one.csv: one row tells of no spread"),
     ],
 )
 def test_errors_are_one_sentence(tmp_path, arguments, words):
     (tmp_path / "gap.csv").write_text("a,b\n1,2\n3,\n")
+    (tmp_path / "one.csv").write_text("a,b\n1,2\n")
     assert words in one_line_error(run(*arguments, cwd=tmp_path))
-    assert [each.name for each in tmp_path.iterdir()] == ["gap.csv"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["gap.csv", "one.csv"]
+
+
+def test_one_feature_decimal_commas_and_names_with_commas(tmp_path):
+    """What is odd in a file comes back as it was; the model of one feature has mclust's one letter."""
+    lines = [f"{'3' if n % 2 else '17'},{n * n % 97:02};{n % 7}" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(['"x, mm";z', *lines]) + "\n")
+    wanted = ("-c", '"x, mm"', "-k", "1-2", "--covariance", "VII", "--no-picture", "--json")
+    done = run("fit", "rows.csv", *wanted, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    document = json.loads(done.stdout)
+    assert {document["mixture"]["covariance_type"]} | {
+        c["covariance_type"] for c in document["candidates"]
+    } == {"V"}
+    assert "the most that were tried" in document["fit_remarks"][-1]
+    written = (tmp_path / "rows.classified.csv").read_text().splitlines()
+    assert written[0].startswith('"x, mm";z;label;log_density;') or written[0].startswith(
+        "x, mm;z;label;log_density;"
+    )
+    assert all("." not in line for line in written[1:])
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_fit(tmp_path):
@@ -257,7 +278,9 @@ def test_interrupt_stops_a_long_fit_at_once(tmp_path):
             fit.kill()
     assert fit.returncode == 130
     assert out == b""
-    assert said.decode().splitlines() == ["Interrupted; no file was left half written."]
+    assert said.decode().splitlines() == [
+        "Interrupted; no file was left half written, those that were finished stay."
+    ]
     assert [each.name for each in tmp_path.iterdir()] == ["rows.parquet"]
 
 
@@ -296,7 +319,8 @@ def test_words_for_numbers_and_widths():
         "-0.0001 ± 0.0123",
     ]
     assert report.mean_and_spread([-0.001], [2.0]) == ["0.00 ± 2.00"]
-    assert report.mean_and_spread([1e9], [1e-3]) == ["1e+09 ± 0.001"]
+    assert report.mean_and_spread([1e9], [1e-3]) == ["1000000000.00000 ± 0.00100"]
+    assert report.mean_and_spread([3e-6, 1.2e-6], [1e-7, 2e-7]) == ["3e-06 ± 1e-07", "1.2e-06 ± 2e-07"]
     assert report.describe("VEV", 2) == "volume varying, shape equal, orientation varying"
     assert report.describe("EII", 3) == "spheres, volume equal"
     assert report.describe("VII", 1) == "varying variance"

@@ -674,3 +674,12 @@ def test_examples_of_the_guide() -> None:
         result = doctest.testfile(str(guide), module_relative=False, encoding="utf-8")
     assert result.attempted > 30
     assert result.failed == 0
+
+
+def test_rows_that_are_refused_as_everywhere(rng):
+    rows = rng.normal(size=(20, 2))
+    model = GaussianMixture(2)
+    with pytest.raises(DataError, match="masked values, the first in row 3"):
+        model.fit(np.ma.masked_array(rows, mask=np.arange(40).reshape(20, 2) == 6))
+    with pytest.raises(DataError, match="column 'when' holds Datetime"):
+        model.fit(pd.DataFrame({"when": pd.date_range("2020-01-01", periods=20), "a": rows[:, 0]}))

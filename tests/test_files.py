@@ -224,6 +224,26 @@ def test_other_encodings_get_a_remark(tmp_path):
     assert "Windows-1252" in read_table(tmp_path / "rows.csv").remarks[0]
 
 
+def test_what_a_model_needs_cannot_be_left_out(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("x y,b\n1,2\n,4\n")
+    file = read_table(path)
+    with pytest.raises(DataError, match=r"fill them in, or remove those rows\.$"):
+        columns_of_model(file, ("x y", "b"), 2)
+    with pytest.raises(DataError, match="leave the column out with --ignore 'x y'"):
+        choose_columns(file)
+
+
+def test_added_columns_have_the_decimal_comma_of_the_others(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a;b\n1,5;2\n-3;4,25\n")
+    file = read_table(path)
+    table = with_columns(file.table, {"label": np.array([0, 1]), "share": np.array([0.25, 1e-9])}, True)
+    write_table(table, tmp_path / "out.csv", "csv", ";")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == ["a;b;label;share", "1,5;2;0;0,25", "-3;4,25;1;1e-09"]
+
+
 def test_columns_of_a_model(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("b,c,a\n1,x,2\n")
@@ -294,6 +314,9 @@ def test_columns_that_are_not_there(tmp_path):
     assert "there is no column 'eruption'" in refused(tmp_path, CSV, columns=["eruption"])
     assert "did you mean 'eruptions'?" in refused(tmp_path, CSV, columns=["eruption"])
     assert "there is no column 'x'" in refused(tmp_path, CSV, ignore=["x"])
+    assert "asked for twice" in refused(tmp_path, CSV, columns=["waiting", "waiting"])
+    with_commas = b'"x, mm",b\n1,2\n3,4\n5,7\n'
+    assert "in double quotes" in refused(tmp_path, with_commas, columns=["x", "mm"])
     said = refused(tmp_path, CSV, columns=["waiting", "kind"])
     assert "column 'kind' holds no numbers but text such as 'long'" in said
     assert "columns of numbers: eruptions, waiting" in said

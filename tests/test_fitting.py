@@ -345,7 +345,7 @@ gaussmix.select(rows, range(4, 9), max_iter=10_000, tol=0.0, n_jobs=2)
 
 
 def test_random_state_is_checked():
-    with pytest.raises(gaussmix.errors.ParameterError, match="random_state must be None, an integer"):
+    with pytest.raises(ParameterError, match="random_state must be None, an integer"):
         gaussmix.fit([[0.0], [1.0], [2.0]], 1, random_state="a")
 
 
@@ -354,3 +354,31 @@ def test_what_a_fit_says_of_itself():
     fit = gaussmix.fit([[0.0, 1.0], [1.0, 2.0], [3.0, 1.0], [4.0, 4.0]], 1, covariance_type="diag")
     assert repr(fit.mixture) == "Mixture(n_components=1, n_features=2, covariance_type='diag')"
     assert repr(fit).startswith(f"Fit({fit.mixture!r}, log_likelihood=") and "converged after" in repr(fit)
+
+
+def test_weights_that_are_held_are_no_free_parameters(rng):
+    rows = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(40, 2)) + 6])
+    free, held = (gaussmix.fit(rows, 2, equal_weights=held, random_state=0) for held in (False, True))
+    assert (free.n_parameters, held.n_parameters) == (11, 10)
+    assert held.bic == pytest.approx(-2 * held.log_likelihood + 10 * math.log(100))
+    model = gaussmix.GaussianMixture(2, equal_weights=True, random_state=0).fit(rows)
+    assert model.bic(rows) == pytest.approx(model.result_.bic)
+    table = gaussmix.select(rows, [2], "VVV", equal_weights=True, random_state=0).table
+    assert table["n_parameters"].to_pylist() == [10]
+
+
+def test_every_kind_of_random_state(rng):
+    rows = rng.normal(size=(50, 2))
+    for chance in (np.random.RandomState, np.random.default_rng):
+        first, again = (gaussmix.fit(rows, 2, random_state=chance(3)) for _ in range(2))
+        assert first.mixture == again.mixture
+
+
+def test_names_for_one_feature_are_refused_for_several(rng):
+    rows = rng.normal(size=(50, 2))
+    assert gaussmix.fit(rows[:, :1], 2, covariance_type="E", random_state=0).mixture.n_features == 1
+    for name, other in (("E", "EII"), ("V", "VII")):
+        with pytest.raises(ParameterError, match=f"is for one feature, got 2.*'{other}'"):
+            gaussmix.fit(rows, 2, covariance_type=name)
+        with pytest.raises(ParameterError, match="is for one feature"):
+            gaussmix.select(rows, covariance_types=[name])

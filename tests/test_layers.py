@@ -17,7 +17,7 @@ FLOORS = (
     ("errors", "atomic", "_kernel"),
     ("reference", "statistics", "priors", "families", "hierarchical", "rows", "randomness"),
     ("kernel", "given", "bounded", "conjugate", "precision"),
-    ("parameters",),
+    ("parameters", "common_features"),
     ("mixture",),
     ("maximisation",),
     ("degeneracy", "acceleration", "model_schema", "moments"),
@@ -41,7 +41,7 @@ FLOORS = (
 FLOOR = {part: height for height, parts in enumerate(FLOORS) for part in parts}
 MATHEMATICS = {
     "reference", "statistics", "priors", "families", "hierarchical", "kernel", "given", "parameters", "mixture",
-    "maximisation", "degeneracy", "acceleration", "bounded", "conjugate",
+    "maximisation", "common_features", "degeneracy", "acceleration", "bounded", "conjugate",
 }  # fmt: skip
 # Rows that a user passes to a mixture's methods: the one door, opened inside a function.
 DOORS = {("mixture", "rows")}

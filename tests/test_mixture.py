@@ -312,7 +312,8 @@ def test_marginal():
     rows = np.column_stack([np.full(b.size, 0.3), b, np.full(b.size, -0.7), d])
     integral = np.exp(mixture.log_density(rows)).sum() * (grid[1] - grid[0]) ** 2
     assert math.exp(part.log_density([[-0.7, 0.3]])[0]) == pytest.approx(integral, rel=1e-6)
-    for wrong in ([], [0, 0], [4], [-1]):
+    assert mixture.marginal(["c", "a"]) == part
+    for wrong in ([], [0, 0], [4], [-1], [0.7], ["e"], ["a", 0]):
         with pytest.raises(ParameterError, match="features must be distinct positions from 0 to 3"):
             mixture.marginal(wrong)
 

@@ -555,3 +555,19 @@ def test_names_of_the_package():
         _ = plot.boxplot
     modules = set(plot._HOMES.values())
     assert not modules & set(plot.__all__)
+
+
+def test_whatever_has_a_mixture_is_drawn(rng):
+    rows = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(40, 2)) + 6])
+    fit = gaussmix.fit(rows, 2, random_state=0)
+    selection = gaussmix.select(rows, [1, 2], ["VVV"], random_state=0)
+    model = gaussmix.GaussianMixture(2, random_state=0).fit(rows)
+    for each in (fit, selection, model):
+        plot.summary(each, rows)
+        plot.trace(each)
+    with pytest.raises(ParameterError, match="expected a Mixture, a Fit"):
+        plot.classification(rows, fit)
+    with pytest.raises(ParameterError, match=r"plot\.trace draws a Fit, got Mixture"):
+        plot.trace(fit.mixture)
+    with pytest.raises(ParameterError, match=r"plot\.criterion draws a Selection, got Fit"):
+        plot.criterion(fit)

@@ -150,6 +150,7 @@ def test_largest_values_that_are_taken():
         ([1, 1, 1, 1, 1, np.nan], "finite and not negative"),
         ([1, 1, 1, 1, 1, np.inf], "finite and not negative"),
         (np.zeros(6), "zero for every row"),
+        (np.full(6, 1e150), r"sums to more than 1e\+150; divide it by its mean"),
         (list("abcdef"), "sample_weight must be numbers"),
     ],
 )
@@ -212,3 +213,11 @@ def test_a_sample_is_a_copy():
     rows = table()
     ArraySource(rows).sample(100, np.random.default_rng(0)).rows[:] = 7
     assert not np.any(rows == 7)
+
+
+def test_frames_that_cannot_be_read():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    with pytest.raises(DataError, match="2 columns, of which several are called 'a'"):
+        as_source(pandas.DataFrame(np.ones((3, 2)), columns=["a", "a"]))
+    with pytest.raises(DataError, match=r"LazyFrame holds no rows yet; collect it first: X.collect\(\)"):
+        as_source(polars.LazyFrame({"a": [1.0, 2.0]}))

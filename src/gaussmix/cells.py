@@ -96,7 +96,7 @@ class Cells:
             order = ended.mixture.largest_first()
             degenerate = tuple(place for place, k in enumerate(order) if k in degenerate)
             ended = em.changed(ended, mixture=ended.mixture.reordered(order))
-        return fit_of(ended, degenerate, starts, plan.prior, self.source.weight, self.source.feature_names)
+        return fit_of(ended, degenerate, starts, plan, self.source.weight, self.source.feature_names)
 
     def _chosen(self, cell: Cell, sweep: Sweep) -> Fit | str:
         if cell[0] > self.source.n_rows:
@@ -137,7 +137,7 @@ def fitted_alone(
 
 def extrapolated(found: Fit, weight: float) -> Fit:
     """What a fit to a sample is expected to be when it is one to rows of total ``weight``."""
-    half = found.mixture.n_parameters / 2
+    half = found.n_parameters / 2
     expected = (found.log_likelihood - half) * weight / found.weight + half
     remark = (
         f"Its log-likelihood and criteria are extrapolated from a sample of {found.weight:,.0f} rows, "

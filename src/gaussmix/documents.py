@@ -36,7 +36,7 @@ def mixture_document(mixture: Mixture) -> Document:
         for k in range(mixture.n_components)
     ]
     return {
-        "covariance_type": mixture.family.name,
+        "covariance_type": mixture.family.name[: 1 if mixture.n_features == 1 else 3],
         "n_components": mixture.n_components,
         "n_features": mixture.n_features,
         "features": list(feature_names(mixture)),
@@ -61,7 +61,7 @@ def fit_document(selection: Selection, labels: NDArray[Any]) -> Document:
         "reason": fit.reason,
         "mixture": document,
         "candidates": [_candidate(each) for each in _ranked(selection)],
-        "fit_remarks": list(fit.remarks),
+        "fit_remarks": [*fit.remarks, *_at_the_end(selection)],
     }
 
 
@@ -104,13 +104,22 @@ def _ranked(selection: Selection) -> list[Candidate]:
     return [best, *(each for each in others if each is not best)]
 
 
+def _at_the_end(selection: Selection) -> list[str]:
+    """A remark where still more components might be better."""
+    counts = {each.n_components for each in selection.candidates}
+    best = selection.best_candidate.n_components
+    if len(counts) == 1 or best < max(counts):
+        return []
+    return [f"the best has {best} components, the most that were tried: more may be better."]
+
+
 def _candidate(each: Candidate) -> Document:
     fitted = each.fit is not None
     return {
         "n_components": each.n_components,
         "covariance_type": each.covariance_type,
         **_criteria(each),
-        "n_parameters": each.fit.mixture.n_parameters if each.fit else None,
+        "n_parameters": each.fit.n_parameters if each.fit else None,
         "n_iter": each.fit.n_iter if each.fit else None,
         "converged": each.fit.converged if each.fit else None,
         "degenerate": bool(each.fit.degenerate) if each.fit else None,

@@ -93,7 +93,7 @@ def fit(
         (García-Escudero et al. 2008); families EII, VII, EEI, VVI, EEE, VVV; see `gaussmix.bounded`.
     sample_weight : array-like (N,), optional
         w_n ≥ 0; a row of weight 2 counts as two rows.
-    random_state : None, int or numpy.random.Generator
+    random_state : None, int, numpy.random.RandomState or numpy.random.Generator
     n_jobs : int, optional
         Threads; None or -1: as many as the process may use. No result depends on it.
     observer : callable, optional
@@ -169,6 +169,7 @@ def fit_source(
 ) -> Fit:
     """`fit` of a checked source, without warnings: they are the remarks of the result."""
     check_settings(n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params)
+    families.check_features(covariance_type, source.n_features)
     check_prior(covariance_type, prior, max_condition)
     check_noise(noise, hypervolume)
     if source.n_rows < n_components:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 import threading
@@ -43,6 +44,7 @@ class Data:
     rows: NDArray[Any]
     left_out: dict[str, str]
     remarks: tuple[str, ...]
+    decimal_comma: bool = False
 
 
 # ---- arguments ---------------------------------------------------------------------------------------------
@@ -81,10 +83,12 @@ def parse_families(text: str) -> str | list[str]:
 
 
 def parse_names(text: str | None, available: Sequence[str]) -> list[str]:
-    """Column names divided by commas; a name that holds one is taken whole."""
+    """Column names divided by commas; one that holds a comma stands alone, or in double quotes."""
     if not text:
         return []
-    return [text] if text in available else [name.strip() for name in text.split(",") if name.strip()]
+    if text in available:
+        return [text]
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
 
 
 def targets_of(file: str, folder: Path, picture: bool) -> dict[str, Path]:
@@ -144,9 +148,8 @@ def read_rows(
     left = [
         f"left out {name}: {why}" for name, why in features.left_out.items() if told and why != "--ignore"
     ]
-    return Data(
-        file, features.names, features.rows, features.left_out, (*file.remarks, *features.remarks, *left)
-    )
+    remarks = (*file.remarks, *features.remarks, *left)
+    return Data(file, features.names, features.rows, features.left_out, remarks, features.decimal_comma)
 
 
 def classification(mixture: Mixture, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -179,6 +182,8 @@ def select_best(
     noise: bool = False,
 ) -> Selection:
     """Fit every candidate; Ctrl-C is answered at once."""
+    if len(data.rows) < 2:
+        raise DataError(f"{data.file.name}: one row tells of no spread; expected at least two.")
     source = as_source(data.rows, feature_names=data.names)
     with _bar(progress) as bar:
 
@@ -225,7 +230,7 @@ def write_results(data: Data, selection: Selection, targets: Mapping[str, Path])
     """Model, classified rows and picture into their files; the document that tells of them."""
     mixture = selection.best.mixture
     added = classification(mixture, data.rows)
-    table = with_columns(data.file.table, added)
+    table = with_columns(data.file.table, added, data.decimal_comma)
     for target in targets.values():
         os.makedirs(target.parent, exist_ok=True)
     storage.save(selection, targets["model"])
@@ -255,8 +260,8 @@ def write_as_named(table: pa.Table, output: Path) -> None:
 
 def classified(data: Data, added: Mapping[str, NDArray[Any]], output: Path | None) -> pa.Table:
     """The rows with columns added; text that was read as numbers is numbers where the format knows them."""
-    table = data.file.table
-    if output is not None and data.file.kind == "csv" and kind_of(output)[0] != "csv":
+    table, as_text = data.file.table, output is None or kind_of(output)[0] == "csv"
+    if data.file.kind == "csv" and not as_text:
         for name, values in zip(data.names, data.rows.T, strict=True):
             table = table.set_column(table.column_names.index(name), name, arrow_array(values))
-    return with_columns(table, added)
+    return with_columns(table, added, as_text and data.decimal_comma)

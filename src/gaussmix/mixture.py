@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix import families, kernel
+from gaussmix.common_features import agreeing, log_density_of, others
 from gaussmix.errors import ParameterError
 from gaussmix.families import Family
 from gaussmix.parameters import checked_covariances, checked_noise, checked_weights, log, real_array
@@ -274,6 +275,12 @@ class Mixture:
     def _log_noise(self) -> float:
         return log(self.noise_weight) + self.noise_log_density if self.noise_weight > 0 else -math.inf
 
+    @cached_property
+    def _common(self) -> NDArray[np.bool_]:
+        """Features that tell nothing of the component; none where all do, or one component or noise needs them."""
+        common = agreeing(self.means, self.whitening)
+        return common & (self.n_components > 1 and not self.has_noise and not common.all())
+
     # ---- evaluation -------------------------------------------------------------------------------------------
 
     def fold(
@@ -306,15 +313,12 @@ class Mixture:
         self, rows: NDArray[Any], n_threads: int = 1, wanted: Collection[str] = Evaluation._fields
     ) -> Evaluation:
         """ln p, labels (−1: noise) and γ of checked ``rows``; what is not ``wanted``, by name, is empty."""
-        found = kernel.evaluate(
-            rows,
-            self.prepared.log_weights,
-            self.means,
-            self.whitening,
-            self._log_noise,
-            n_threads,
-            wanted,
-        )
+        given, common = (self.means, self.whitening), self._common
+        visible, means, whitening = others(rows, *given, common) if common.any() else (rows, *given)
+        log_weights = self.prepared.log_weights
+        found = kernel.evaluate(visible, log_weights, means, whitening, self._log_noise, n_threads, wanted)
+        if common.any() and len(found.log_density):
+            found.log_density[:] += log_density_of(rows, *given, common)
         if self.has_noise:
             found.labels[found.labels == self.n_components] = -1
         return found
@@ -365,7 +369,7 @@ class Mixture:
         Parameters
         ----------
         n_samples : int
-        random_state : None, int or numpy.random.Generator
+        random_state : None, int, numpy.random.RandomState or numpy.random.Generator
 
         Returns
         -------
@@ -378,7 +382,7 @@ class Mixture:
         ParameterError
             ``n_samples`` is not a positive integer, or there is a noise component, whose support is not kept.
         """
-        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+        if not isinstance(n_samples, (int, np.integer)) or isinstance(n_samples, bool) or n_samples < 1:
             raise ParameterError(f"n_samples must be a positive integer, got {n_samples!r}.")
         if self.has_noise:
             raise ParameterError(
@@ -392,13 +396,13 @@ class Mixture:
             rows[labels == k] = self.means[k] + rows[labels == k] @ root.T
         return rows, labels
 
-    def marginal(self, features: Sequence[int], noise_density: float | None = None) -> Mixture:
+    def marginal(self, features: Sequence[int | str], noise_density: float | None = None) -> Mixture:
         """The mixture of some features, the others integrated out: p(x_F) = Σ_k π_k N(x_F | μ_kF, Σ_kFF).
 
         Parameters
         ----------
-        features : sequence of int
-            F, positions of distinct features, in the order wanted.
+        features : sequence of int or str
+            F, positions or names of distinct features, in the order wanted.
         noise_density : float, optional
             1/V of the noise component over these features; the model knows its volume over all features only.
 
@@ -412,10 +416,14 @@ class Mixture:
         ParameterError
             ``features`` is not that, or there is a noise component and no ``noise_density``.
         """
-        index = [int(j) for j in features]
-        if not index or len(set(index)) != len(index) or not set(index) <= set(range(self.n_features)):
-            last = self.n_features - 1
-            raise ParameterError(f"features must be distinct positions from 0 to {last}, got {index}.")
+        names, last = self.feature_names or (), self.n_features - 1
+        wanted = [names.index(j) if isinstance(j, str) and j in names else j for j in features]
+        index = [int(j) for j in wanted if isinstance(j, (int, np.integer)) and 0 <= j <= last]
+        if not index or len(set(index)) < len(wanted):
+            or_names = f", or names among {', '.join(names)}" if names else ""
+            raise ParameterError(
+                f"features must be distinct positions from 0 to {last}{or_names}; got {list(features)}."
+            )
         if self.has_noise and noise_density is None:
             raise ParameterError(
                 "the noise component's volume over some features is unknown; give noise_density."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussmix.degeneracy import degenerate_components, spread_features
-from gaussmix.em import COLLAPSED, CONVERGED, MAX_ITER, Run, State
+from gaussmix.em import COLLAPSED, CONVERGED, MAX_ITER, Plan, Run, State
 from gaussmix.errors import ConvergenceWarning, DegenerateWarning, SingularError
 from gaussmix.mixture import Mixture
 from gaussmix.priors import Prior
@@ -41,6 +41,8 @@ class Fit:
         What a user should know about this fit, in sentences.
     start_log_likelihoods : tuple of float
         Where each start ended; −inf for one that collapsed.
+    equal_weights : bool
+        Whether π_k = 1/K was held.
     """
 
     mixture: Mixture
@@ -52,6 +54,7 @@ class Fit:
     degenerate: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
     start_log_likelihoods: tuple[float, ...] = ()
+    equal_weights: bool = False
 
     def __repr__(self) -> str:
         """The outcome on one line."""
@@ -69,30 +72,34 @@ class Fit:
         return self.log_likelihoods[-1]
 
     @property
+    def n_parameters(self) -> int:
+        """p, free parameters: those of the mixture, without weights that were held equal."""
+        return self.mixture.n_parameters - self.equal_weights * (self.mixture.n_components - 1)
+
+    @property
     def bic(self) -> float:
         """−2 L + p ln N; lower is better (Schwarz 1978)."""
-        return -2 * self.log_likelihood + self.mixture.n_parameters * math.log(self.weight)
+        return -2 * self.log_likelihood + self.n_parameters * math.log(self.weight)
 
     @property
     def aic(self) -> float:
         """−2 L + 2 p; lower is better (Akaike 1974)."""
-        return -2 * self.log_likelihood + 2 * self.mixture.n_parameters
+        return -2 * self.log_likelihood + 2 * self.n_parameters
 
 
 def choose(state: State, weight: float, feature_names: tuple[str, ...] | None = None) -> Fit:
     """The best run of a finished state, with what a user should know about it."""
-    prior = state.plan.prior
-    ended = [(each, degenerate_in(each, prior)) for each in state.runs]
+    ended = [(each, degenerate_in(each, state.plan.prior)) for each in state.runs]
     best, degenerate = max(ended, key=lambda pair: rank(*pair))
     starts = tuple(each.log_likelihoods[-1] if each.mixture else -math.inf for each, _ in ended)
-    return fit_of(best, degenerate, starts, prior, weight, feature_names)
+    return fit_of(best, degenerate, starts, state.plan, weight, feature_names)
 
 
 def fit_of(
     ended: Run,
     degenerate: tuple[int, ...],
     starts: tuple[float, ...],
-    prior: Prior,
+    plan: Plan,
     weight: float,
     feature_names: tuple[str, ...] | None = None,
 ) -> Fit:
@@ -103,7 +110,7 @@ def fit_of(
     SingularError
         The run has no mixture, or one that collapsed without pseudo-rows.
     """
-    if ended.mixture is None or (ended.reason == COLLAPSED and prior.pseudo_rows.count == 0):
+    if ended.mixture is None or (ended.reason == COLLAPSED and plan.prior.pseudo_rows.count == 0):
         raise SingularError(
             "a covariance became singular: the likelihood is unbounded there and reg_covar=0 lets it grow. "
             "Use the default reg_covar=1e-6, fewer components or a simpler covariance_type."
@@ -116,8 +123,9 @@ def fit_of(
         weight=weight,
         n_iter=ended.n_iter,
         degenerate=degenerate,
-        remarks=_remarks(ended, degenerate, prior, weight, feature_names),
+        remarks=_remarks(ended, degenerate, plan, weight, feature_names),
         start_log_likelihoods=starts,
+        equal_weights=plan.equal_weights,
     )
 
 
@@ -136,10 +144,15 @@ def rank(ended: Run, degenerate: tuple[int, ...]) -> Rank:
 
 
 def _remarks(
-    best: Run, degenerate: tuple[int, ...], prior: Prior, weight: float, names: tuple[str, ...] | None
+    best: Run, degenerate: tuple[int, ...], plan: Plan, weight: float, names: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     remarks = []
-    if best.reason == MAX_ITER:
+    if best.reason == MAX_ITER and best.n_iter < plan.max_iter:
+        remarks.append(
+            f"EM was ended after {best.n_iter} iterations, before it converged: other starts were far ahead. "
+            "Fit this model alone to see where it leads."
+        )
+    elif best.reason == MAX_ITER:
         remarks.append(
             f"EM did not converge in {best.n_iter} iterations; increase max_iter, or tol, "
             "or use fewer components or another covariance_type."
@@ -149,16 +162,21 @@ def _remarks(
             f"EM stopped after {best.n_iter} iterations because a covariance became singular; "
             "use a larger reg_covar, fewer components or a simpler covariance_type."
         )
-    constant = np.flatnonzero(~spread_features(prior))
+    constant = np.flatnonzero(~spread_features(plan.prior))
     if len(constant):
         which = ", ".join(repr(names[j]) if names else str(j) for j in constant)
-        remarks.append(f"feature {which} has no spread: every row holds the same value. Leave it out.")
+        features, have, it = ("feature", "has", "it") if len(constant) == 1 else ("features", "have", "them")
+        remarks.append(
+            f"{features} {which} {have} no spread: every row holds the same value. Leave {it} out."
+        )
     if degenerate:
         assert best.mixture is not None
         rows = ", ".join(f"{best.mixture.weights[k] * weight:.3g}" for k in degenerate)
+        components, own = ("component", "is") if len(degenerate) == 1 else ("components", "are")
+        which = ", ".join(map(str, degenerate))
         remarks.append(
-            f"component {', '.join(map(str, degenerate))} is degenerate ({rows} rows, without spread of its own in "
-            "some direction): its likelihood means little. "
+            f"{components} {which} {own} degenerate ({rows} rows, without a spread of their own in some direction): "
+            "the likelihood means little. "
             "Use fewer components, a simpler covariance_type or more reg_covar."
         )
     return tuple(remarks)
@@ -166,4 +184,5 @@ def _remarks(
 
 def warning_category(remark: str) -> type[UserWarning]:
     """The warning class of one of the remarks of a fit."""
-    return ConvergenceWarning if remark.startswith("EM did not converge") else DegenerateWarning
+    unfinished = remark.startswith(("EM did not converge", "EM was ended"))
+    return ConvergenceWarning if unfinished else DegenerateWarning

@@ -10,7 +10,7 @@ from gaussmix.errors import ParameterError
 
 
 def generator(random_state: Any) -> np.random.Generator:
-    """A generator from None (fresh), a seed, or a generator, which is used as it is.
+    """A generator from None (fresh), a seed, a RandomState, which seeds one, or a generator, which is used as it is.
 
     Raises
     ------
@@ -18,8 +18,10 @@ def generator(random_state: Any) -> np.random.Generator:
         Anything else.
     """
     try:
+        if isinstance(random_state, np.random.RandomState):
+            random_state = random_state.randint(2**31 - 1)
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"random_state must be None, an integer from 0 or a numpy.random.Generator, got {random_state!r}."
+            f"random_state must be None, an integer from 0, a RandomState or a Generator, got {random_state!r}."
         ) from None

@@ -97,9 +97,13 @@ def describe(letters: str, n_features: int) -> str:
 def mean_and_spread(means: Sequence[float], spreads: Sequence[float]) -> list[str]:
     """A feature in all components: the smallest spread with three digits, the rest with as many decimals."""
     least, largest = min(spreads), max(map(abs, (*means, *spreads)))
-    if not 1e-4 <= least < 1e6 or largest >= 1e9:
-        return [f"{mean:.6g}{PLUS_MINUS}{spread:.3g}" for mean, spread in zip(means, spreads, strict=True)]
-    decimals = max(0, 2 - math.floor(math.log10(least)))
+    decimals = max(0, 2 - math.floor(math.log10(max(least, 1e-300))))
+    digits = min(17, decimals + 1 + max(0, math.floor(math.log10(max(largest, 1e-300)))))
+    if not 1e-4 <= least < 1e6 or digits == 17:
+        digits = 6 if least > 1e-4 * largest else digits
+        return [
+            f"{mean:.{digits}g}{PLUS_MINUS}{spread:.3g}" for mean, spread in zip(means, spreads, strict=True)
+        ]
     rounded = [(round(mean, decimals) + 0.0, spread) for mean, spread in zip(means, spreads, strict=True)]
     return [f"{mean:.{decimals}f}{PLUS_MINUS}{spread:.{decimals}f}" for mean, spread in rounded]
 
@@ -109,16 +113,18 @@ def _print_candidates(out: Console, document: Document) -> None:
     criterion, candidates = document["criterion"], document["candidates"]
     best, name = candidates[0][criterion], criterion.upper()
     fitted = [each for each in candidates if each[criterion] is not None]
-    passed_over = [each for each in fitted if each[criterion] < best]
     sound = [each for each in fitted if each["degenerate"] is False] or fitted
+    collapsed = [each for each in fitted if each not in sound]
+    lower = [each for each in collapsed if each[criterion] < best]
     out.print(f"Best of {_count(len(candidates), 'candidate')} by {name} (lower is better):")
     heads = ["components", "covariance", name, "difference", "log-likelihood", "parameters", ""]
     _print_table(out, heads, [_candidate_line(each, best, criterion) for each in sound[:BEST]])
-    if passed_over or len(fitted) < len(candidates):
+    if collapsed or len(fitted) < len(candidates):
         out.print()
-    if passed_over:
-        many = _count(len(passed_over), "candidate")
-        out.print(f"Passed over: {many} of lower {name} in which a component collapsed on few rows.")
+    if collapsed:
+        many = _count(len(collapsed), "candidate")
+        of_lower = f", {len(lower)} of them with a lower {name}" if lower else ""
+        out.print(f"Passed over: {many} in which a component collapsed on few rows{of_lower}.")
     if len(fitted) < len(candidates):
         out.print(f"Could not be fitted: {_count(len(candidates) - len(fitted), 'candidate')}.")
 

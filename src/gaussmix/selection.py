@@ -22,6 +22,7 @@ from gaussmix.fitting import check_settings
 from gaussmix.noise import check_noise
 from gaussmix.outcome import Fit
 from gaussmix.precision import lightened
+from gaussmix.randomness import generator
 from gaussmix.rows import ArraySource, Source, as_source
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Selection:
                 "n_components": own("n_components", pa.int64()),
                 "covariance_type": own("covariance_type", pa.string()),
                 "log_likelihood": column(lambda fit: fit.log_likelihood, pa.float64()),
-                "n_parameters": column(lambda fit: fit.mixture.n_parameters, pa.int64()),
+                "n_parameters": column(lambda fit: fit.n_parameters, pa.int64()),
                 "bic": column(lambda fit: fit.bic, pa.float64()),
                 "aic": column(lambda fit: fit.aic, pa.float64()),
                 "icl": own("icl", pa.float64()),
@@ -148,7 +149,7 @@ def select(
         Family names, or "all": the fourteen, or with one feature E and V.
     criterion : {"bic", "icl", "aic", "cv"}
         "cv" is the mean negative log density of held-out rows, in five parts.
-    random_state : None, int or numpy.random.Generator
+    random_state : None, int, numpy.random.RandomState or numpy.random.Generator
     n_jobs : int, optional
         Threads of a pass over the rows; few rows are visited by one alone. No result depends on it.
     sample_weight : array-like (N,), optional
@@ -194,7 +195,7 @@ class _Contest:
 
     def __init__(self, source: Source, criterion: str, random_state: Any, settings: dict[str, Any]) -> None:
         self.source, self.criterion, self.settings = source, criterion, settings
-        rng = np.random.default_rng(random_state)
+        rng = generator(random_state)
         self.seed = int(rng.integers(2**63))
         self.given_seed = random_state if isinstance(random_state, (int, np.integer)) else self.seed
         self.alone = any(name in settings for name in STARTING)
@@ -284,6 +285,8 @@ def _family_names(covariance_types: str | Sequence[str], n_features: int) -> lis
         wanted = list(families.NAMES) if covariance_types == "all" else [covariance_types]
     else:
         wanted = list(covariance_types)
+    for name in wanted:
+        families.check_features(name, n_features)
     names = [families.get(name).name for name in wanted]
     return list(dict.fromkeys(name[0] if n_features == 1 else name for name in names))
 

@@ -68,7 +68,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     True
     """
     # What is written can be read: the parameters pass the checks of `load` now.
-    text = _text(_document(_checked(_mixture_of(model)), _metadata_of(model)))
+    text = _text(_document(_checked(mixture_of(model)), _metadata_of(model)))
     content = text.encode("utf-8", "backslashreplace")
     if len(content) > LARGEST_FILE:
         raise ModelFileError(f"the model takes {len(content)} bytes, a model file at most {LARGEST_FILE}.")
@@ -105,7 +105,14 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 # ---- writing -----------------------------------------------------------------------------------------------
 
 
-def _mixture_of(model: Any) -> Mixture:
+def mixture_of(model: Any) -> Mixture:
+    """The mixture of whatever has one.
+
+    Raises
+    ------
+    ParameterError
+        It has none.
+    """
     for owner in (model, getattr(model, "best", None)):
         for mixture in (owner, getattr(owner, "mixture", None), getattr(owner, "mixture_", None)):
             if isinstance(mixture, Mixture):
@@ -114,6 +121,11 @@ def _mixture_of(model: Any) -> Mixture:
         "expected a Mixture, a Fit, a Selection or a fitted estimator, "
         f"got {type(model).__name__}; fit it first."
     )
+
+
+def fit_of(model: Any) -> Any:
+    """The fit of whatever has one; else ``model`` itself."""
+    return getattr(model, "best", getattr(model, "result_", model))
 
 
 def _checked(mixture: Mixture) -> Mixture:
@@ -137,7 +149,7 @@ def _noise_of(mixture: Mixture) -> dict[str, float]:
 
 def _metadata_of(model: Any) -> dict[str, Any]:
     """What is known of the fit; numbers that JSON cannot hold become null."""
-    fit = getattr(model, "best", getattr(model, "result_", model))
+    fit = fit_of(model)
     found = {
         "gaussmix": gaussmix.__version__,
         "n_rows": getattr(fit, "weight", None),

@@ -71,7 +71,7 @@ def leave(error: BaseException) -> None:
         code = 141
     elif isinstance(error, KeyboardInterrupt):
         code = 130
-        typer.secho("Interrupted; no file was left half written.", err=True)
+        typer.secho("Interrupted; no file was left half written, those that were finished stay.", err=True)
     elif isinstance(error, (GaussmixError, OSError)):
         typer.secho(f"Error: {_sentence(error)}", err=True, fg="red")
     elif isinstance(error, MemoryError):

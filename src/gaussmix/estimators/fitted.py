@@ -23,7 +23,8 @@ from gaussmix.errors import DataError, ParameterError
 from gaussmix.kernel import thread_count
 from gaussmix.mixture import Mixture
 from gaussmix.outcome import Fit
-from gaussmix.rows import Block, Source, as_source
+from gaussmix.rows import Block, Source, as_rows, as_source
+from gaussmix.rows.source import frame_columns, refuse_masked
 
 Array = NDArray[np.float64]
 
@@ -149,8 +150,8 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return values.astype(np.result_type(self._dtype, dtype), copy=False)
 
     def _n_parameters(self) -> int:
-        """p, free parameters; scikit-learn's name for `Mixture.n_parameters`."""
-        return self.mixture_.n_parameters
+        """p, free parameters; scikit-learn's name for `Fit.n_parameters`."""
+        return self.result_.n_parameters if hasattr(self, "result_") else self.mixture_.n_parameters
 
     # ---- for `fit` -------------------------------------------------------------------------------------
 
@@ -182,14 +183,21 @@ class FittedMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                     f"{self.n_features_in_} features as input."
                 )
             return as_source(X)
-        rows = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,  # `as_source` says in which row and column
-            ensure_min_samples=2 if reset else 1,
-        )
+        refuse_masked(X)
+        columns = frame_columns(X)
+        try:
+            rows = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,  # `as_source` says in which row and column
+                ensure_min_samples=2 if reset else 1,
+            )
+        except TypeError:
+            if columns is not None:
+                as_rows(X, feature_names=columns)  # says which column it is
+            raise
         return as_source(rows, feature_names=getattr(self, "feature_names_in_", None))
 
     def _name_features(self, n_features: int, names: tuple[str, ...] | None) -> None:

@@ -112,6 +112,20 @@ def get(covariance_type: str) -> Family:
     return _defined(name)
 
 
+def check_features(covariance_type: str, n_features: int) -> None:
+    """Refuse mclust's names of models with one feature where there are several.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if covariance_type in ("E", "V") and n_features > 1:
+        raise ParameterError(
+            f"covariance_type={covariance_type!r} is for one feature, got {n_features}; one variance for all of them "
+            f"is {ALIASES[covariance_type]!r}."
+        )
+
+
 @cache
 def _defined(name: str) -> Family:
     """Every M-step asks for its family: the import system would take longer than the M-step."""

@@ -100,6 +100,8 @@ def dress(ax: Axes, grid: str = "both") -> Axes:
         spine.set_visible(side in ("left", "bottom"))
         spine.set(color=SOFT, linewidth=0.7)
     ax.tick_params(color=SOFT, labelcolor=INK, labelsize=8, length=3, width=0.7)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set(size=7, color=SOFT)
     return ax
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaussmix.errors import DataError, ParameterError
 from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, extent, look, marginal, positions
+from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ CONTOUR_POINTS = 161
 
 
 def classification(
-    mixture: Mixture,
+    mixture: Any,
     X: Any,
     ax: Axes | None = None,
     *,
@@ -47,7 +48,7 @@ def classification(
 
     Parameters
     ----------
-    mixture : Mixture
+    mixture : Mixture, or a Fit, Selection or fitted estimator that has one
     X : array-like (N, D), data frame or source of rows
     ax : matplotlib.axes.Axes, optional
         Where to draw; a figure of its own if not given.
@@ -71,6 +72,7 @@ def classification(
     ParameterError
         There is no such feature, or a share is not between 0 and 1.
     """
+    mixture = mixture_of(mixture)
     if mixture.n_features == 1 or (features is None and mixture.n_features > 2):
         advice = (
             "use plot.density" if mixture.n_features == 1 else "choose two with features=, or use plot.pairs"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.errors import ParameterError
 from gaussmix.plot import _style
+from gaussmix.selection import Candidate, Selection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from gaussmix.selection import Candidate, Selection
 
 Array = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ SQUEEZED = 2.5
 NEAR = 1.5
 
 
-def criterion(selection: Selection, ax: Axes | None = None) -> Axes:
+def criterion(selection: Any, ax: Axes | None = None) -> Axes:
     """The criterion of every candidate against its number of components; lower is better.
 
     Each family is a line, named at its right end; the chosen candidate is ringed. A candidate that failed
@@ -34,7 +34,7 @@ def criterion(selection: Selection, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    selection : Selection
+    selection : Selection, or an AutoGaussianMixture that has one
         ``dataclasses.replace(selection, criterion="icl")`` draws another criterion of the same candidates.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a figure of its own if not given.
@@ -42,9 +42,17 @@ def criterion(selection: Selection, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        It is neither.
     """
     from matplotlib.ticker import MaxNLocator
 
+    selection = getattr(selection, "selection_", selection)
+    if not isinstance(selection, Selection):
+        raise ParameterError(f"plot.criterion draws a Selection, got {type(selection).__name__}.")
     ax = _style.dress(_style.new_axes(6.4, 4.6) if ax is None else ax)
     name = selection.criterion
     best = selection.best_candidate

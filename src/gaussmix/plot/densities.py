@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gaussmix.errors import DataError
 from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, extent, look, marginal, positions
+from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ RUG_ROWS = 500
 
 
 def density(
-    mixture: Mixture,
+    mixture: Any,
     X: Any,
     ax: Axes | None = None,
     *,
@@ -38,7 +39,7 @@ def density(
 
     Parameters
     ----------
-    mixture : Mixture
+    mixture : Mixture, or a Fit, Selection or fitted estimator that has one
     X : array-like (N, D), data frame or source of rows
         Beyond 200,000 rows the histogram is that of a sample, and says so.
     ax : matplotlib.axes.Axes, optional
@@ -59,6 +60,7 @@ def density(
     ParameterError
         There is no such feature.
     """
+    mixture = mixture_of(mixture)
     if feature is None and mixture.n_features > 1:
         raise DataError(
             f"plot.density draws one feature, this mixture has {mixture.n_features}: choose one with "

@@ -13,6 +13,7 @@ from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, look, marginal, positions
 from gaussmix.plot.classes import draw_classes, legend_sentences
 from gaussmix.plot.densities import draw_density
+from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -28,7 +29,7 @@ TINY = 1e-300
 
 
 def pairs(
-    mixture: Mixture,
+    mixture: Any,
     X: Any,
     axes: Any = None,
     *,
@@ -42,7 +43,7 @@ def pairs(
 
     Parameters
     ----------
-    mixture : Mixture
+    mixture : Mixture, or a Fit, Selection or fitted estimator that has one
     X : array-like (N, D), data frame or source of rows
     axes : array of matplotlib.axes.Axes (d, d), optional
         Where to draw; a figure of its own if not given. Only the lower triangle is used; the upper is
@@ -67,6 +68,7 @@ def pairs(
         There is no such feature, fewer than two are chosen, ``axes`` has another shape, or a share is not
         between 0 and 1.
     """
+    mixture = mixture_of(mixture)
     if mixture.n_features == 1:
         raise DataError("plot.pairs draws several features, this mixture has one: use plot.density.")
     if not all(0 < share < 1 for share in mass):

@@ -9,6 +9,7 @@ from gaussmix.plot.classes import classification
 from gaussmix.plot.curves import criterion
 from gaussmix.plot.densities import density
 from gaussmix.plot.matrix import figure_side, new_grid, pairs, shown_features
+from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from gaussmix.selection import Selection
 
 
-def summary(mixture: Mixture, X: Any, selection: Selection | None = None) -> Figure:
+def summary(mixture: Any, X: Any, selection: Selection | None = None) -> Figure:
     """The mixture over its rows: `density` for one feature, `classification` for two, `pairs` for more.
 
     Parameters
     ----------
-    mixture : Mixture
+    mixture : Mixture, or a Fit, Selection or fitted estimator that has one
     X : array-like (N, D), data frame or source of rows
     selection : Selection, optional
         Draws its `criterion` beside the mixture.
@@ -37,6 +38,7 @@ def summary(mixture: Mixture, X: Any, selection: Selection | None = None) -> Fig
     DataError
         ``X`` does not fit the mixture.
     """
+    mixture = mixture_of(mixture)
     width, height = _size(mixture)
     if selection is None:
         figure = _style.new_figure(width, height)

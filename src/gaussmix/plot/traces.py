@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gaussmix.errors import ParameterError
+from gaussmix.outcome import Fit
 from gaussmix.plot import _style
+from gaussmix.storage import fit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gaussmix.outcome import Fit
-
 REASONS = {"converged": "converged", "max_iter": "stopped at max_iter", "collapsed": "a component collapsed"}
 
 
-def trace(fit: Fit, ax: Axes | None = None) -> Axes:
+def trace(fit: Any, ax: Axes | None = None) -> Axes:
     """L(X; θ_t) in nats against the number t of M-steps, of the start that was returned.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit, or a Selection or fitted estimator that has one
     ax : matplotlib.axes.Axes, optional
         Where to draw; a figure of its own if not given.
 
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        There is no fit in it.
     """
     from matplotlib.ticker import MaxNLocator
 
+    fit = fit_of(fit)
+    if not isinstance(fit, Fit):
+        raise ParameterError(f"plot.trace draws a Fit, got {type(fit).__name__}.")
     ax = _style.dress(_style.new_axes(6.4, 4.0) if ax is None else ax)
     steps = range(len(fit.log_likelihoods))
     small = len(steps) <= 60

@@ -7,7 +7,8 @@ with the place of the first such value, never left out in silence and never gues
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,12 +35,15 @@ class Features:
     left_out : mapping of str to str
         The other columns, and why.
     remarks : tuple of str
+    decimal_comma : bool
+        Commas were read as decimal points.
     """
 
     names: tuple[str, ...]
     rows: NDArray[Any]
     left_out: dict[str, str]
     remarks: tuple[str, ...] = ()
+    decimal_comma: bool = False
 
 
 def choose_columns(
@@ -48,6 +52,7 @@ def choose_columns(
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     any_numbers: bool = False,
+    all_needed: bool = False,
 ) -> Features:
     """The features of a file.
 
@@ -60,25 +65,33 @@ def choose_columns(
         Columns to leave out.
     any_numbers : bool
         Take constant columns and row numbers too.
+    all_needed : bool
+        None of them can be left out.
 
     Raises
     ------
     DataError
-        No such column, none of numbers, a value that is none, missing values.
+        No such column, one twice, none of numbers, a value that is none, missing values.
     """
     try:
-        return _chosen(file, columns, ignore, any_numbers)
+        return _chosen(file, columns, ignore, any_numbers, all_needed)
     except DataError as error:
         raise DataError(f"{file.name}: {error}") from None
 
 
 def _chosen(
-    file: RowFile, columns: Sequence[str] | None, ignore: Sequence[str], any_numbers: bool
+    file: RowFile,
+    columns: Sequence[str] | None,
+    ignore: Sequence[str],
+    any_numbers: bool,
+    all_needed: bool,
 ) -> Features:
     table, place = file.table, file.place
     names = table.column_names
     for name in (*(columns or names), *ignore):
         _check_exists(name, names)
+    if columns is not None and len(set(columns)) < len(columns):
+        raise DataError(f"a column is asked for twice: {', '.join(columns)}; name each once.")
     wanted = [name for name in (names if columns is None else columns) if name not in ignore]
     # In delimited text everything is text; elsewhere text was meant as such.
     as_numbers = file.kind == "csv" or columns is not None
@@ -90,13 +103,13 @@ def _chosen(
         _refuse_text(reasons, file)
     if not chosen:
         raise DataError(_nothing_left(left_out))
-    _refuse_mixed(table, chosen, found, place)
-    _refuse_missing(table, chosen, found, place)
+    _refuse_mixed(table, chosen, found, place, all_needed)
+    _refuse_missing(table, chosen, found, place, all_needed)
     rows = np.column_stack([found[name].numbers for name in chosen])
     _refuse_too_large(rows, chosen, place)
     comma = [name for name in chosen if found[name].decimal_comma]
     remarks = (f"commas in {listed(comma)} were read as decimal points",) if comma else ()
-    return Features(tuple(chosen), rows, left_out, remarks)
+    return Features(tuple(chosen), rows, left_out, remarks, bool(comma))
 
 
 def _why_not(column: Column, explicit: bool, any_numbers: bool) -> str:
@@ -126,6 +139,8 @@ def _check_exists(name: str, names: list[str]) -> None:
         )
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "choose among them."
+    if any("," in each for each in names):
+        hint += """ A name that holds a comma goes in double quotes, as in '"a, b",c'."""
     raise DataError(f"there is no column {name!r}; the file has {listed(names, 20)}: {hint}")
 
 
@@ -153,7 +168,11 @@ def _refuse_text(reasons: dict[str, str], file: RowFile) -> None:
 
 
 def _refuse_mixed(
-    table: pa.Table, chosen: list[str], found: dict[str, Column], place: Callable[[int], str]
+    table: pa.Table,
+    chosen: list[str],
+    found: dict[str, Column],
+    place: Callable[[int], str],
+    all_needed: bool,
 ) -> None:
     for name in chosen:
         odd = found[name].odd
@@ -164,18 +183,30 @@ def _refuse_mixed(
         more = f" (and {count - 1} more such values)" if count > 1 else ""
         raise DataError(
             f"{place(first)}, column {name!r}: {text[:40]!r} is not a number{more}, but the other values "
-            f"are; {_how_to_write(text.strip())}, or leave the column out with --ignore {name}."
+            f"are; {_how_to_write(text.strip())}{'' if all_needed else f', or {_ignoring([name])}'}."
         )
 
 
 def _how_to_write(text: str) -> str:
     decimal = text.replace(",", ".")
     is_decimal = text.count(",") == 1 and decimal.replace(".", "", 1).lstrip("+-").isdigit()
-    return f"write {decimal}" if is_decimal else "mend it, or leave the field empty if the value is missing"
+    return f"write {decimal}" if is_decimal else "mend it, or remove the row"
+
+
+def _ignoring(names: Iterable[str]) -> str:
+    """How to leave columns out, as a shell wants it."""
+    several = list(names)
+    quoted = [f'"{name}"' if "," in name else name for name in several]
+    what = "the column" if len(several) == 1 else "columns"
+    return f"leave {what} out with --ignore {shlex.quote(','.join(quoted))}"
 
 
 def _refuse_missing(
-    table: pa.Table, chosen: list[str], found: dict[str, Column], place: Callable[[int], str]
+    table: pa.Table,
+    chosen: list[str],
+    found: dict[str, Column],
+    place: Callable[[int], str],
+    all_needed: bool,
 ) -> None:
     masks = {name: np.isnan(found[name].numbers) for name in chosen}
     holes = {name: int(mask.sum()) for name, mask in masks.items() if mask.any()}
@@ -187,10 +218,12 @@ def _refuse_missing(
     text = table.column(name)[first].as_py()
     shown = f" ({text.strip()!r})" if isinstance(text, str) and text.strip() else ""
     counts = listed([f"{column} {count}" for column, count in holes.items()])
+    remedy = "fill them in, or remove those rows"
+    if not all_needed:
+        remedy = f"fill them in, remove those rows, or {_ignoring(holes)}"
     raise DataError(
         f"{place(first)}, column {name!r}: the value is missing{shown}. {int(rows.sum())} of {len(rows)} "
-        f"rows have missing values ({counts}); fill them in, remove those rows, or leave columns out with "
-        f"--ignore {','.join(holes)}."
+        f"rows have missing values ({counts}); {remedy}."
     )
 
 
@@ -231,8 +264,8 @@ def columns_of_model(
         There are not as many columns of numbers as the model has features, or a value is none.
     """
     if columns is None and names is not None and all(name in file.table.column_names for name in names):
-        return choose_columns(file, columns=names)
-    features = choose_columns(file, columns=columns, any_numbers=True)
+        return choose_columns(file, columns=names, all_needed=True)
+    features = choose_columns(file, columns=columns, any_numbers=True, all_needed=columns is not None)
     expected = f"columns {listed(names)}" if names else "columns of numbers"
     if len(features.names) != n_features:
         got = f"the model expects {n_features} ({expected}), got columns {listed(features.names)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -54,8 +55,8 @@ def as_source(X: Any, sample_weight: Any = None, feature_names: Sequence[str] | 
     Raises
     ------
     DataError
-        Not two-dimensional, not numeric, empty, NaN or infinite (row and column named), beyond ±1e150; weights that
-        are negative, not finite, all zero or not one for each row.
+        Not two-dimensional, not numeric, empty, NaN or infinite (row and column named), beyond ±1e150; columns of one
+        name; weights that are negative, not finite, all zero, more than 1e150 together or not one for each row.
     """
     if all(hasattr(X, name) for name in ("fold", "map", "sample")):
         return X  # type: ignore[no-any-return]
@@ -66,13 +67,24 @@ def as_source(X: Any, sample_weight: Any = None, feature_names: Sequence[str] | 
 
 
 def frame_columns(X: Any) -> tuple[str, ...] | None:
-    """The column names of a data frame, None for anything else."""
+    """The column names of a data frame, None for anything else.
+
+    Raises
+    ------
+    DataError
+        Two columns have one name, or the frame is lazy and holds no rows yet.
+    """
+    if hasattr(X, "collect_schema") and hasattr(X, "collect"):
+        raise DataError(f"a {type(X).__name__} holds no rows yet; collect it first: X.collect().")
     columns = getattr(X, "column_names", None)  # Arrow
     if columns is None:
         columns = getattr(X, "columns", None)  # pandas, polars
     if columns is None or callable(columns):
         return None
-    return tuple(str(name) for name in columns)
+    names = tuple(str(name) for name in columns)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{len(names)} columns, of which several are called {twice[0]!r}; rename them.")
+    return names
 
 
 def as_rows(
@@ -101,12 +113,17 @@ def as_rows(
     return rows
 
 
-def _plain_rows(X: Any) -> NDArray[Any]:
+def refuse_masked(X: Any) -> None:
+    """Refuse arrays with masked values, which would count like any others."""
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         row, column = (int(i) for i in (*np.argwhere(np.ma.getmaskarray(X))[0], 0)[:2])
         raise DataError(
             f"X has masked values, the first in row {row}, column {column}; remove or fill in such rows."
         )
+
+
+def _plain_rows(X: Any) -> NDArray[Any]:
+    refuse_masked(X)
     try:
         rows = np.asarray(X)
         if np.iscomplexobj(rows):
@@ -179,4 +196,6 @@ def _checked_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
         raise DataError("sample_weight must be finite and not negative.")
     if weights.sum() <= 0:
         raise DataError("sample_weight is zero for every row; at least one row must count.")
+    if not weights.sum() <= LARGEST:
+        raise DataError(f"sample_weight sums to more than {LARGEST:g}; divide it by its mean.")
     return weights

@@ -37,14 +37,21 @@ KINDS = {
 }
 
 
-def with_columns(table: pa.Table, added: Mapping[str, NDArray[Any]]) -> pa.Table:
-    """The table with columns added at its right; where a name is taken, all of them get a number."""
+def with_columns(table: pa.Table, added: Mapping[str, NDArray[Any]], decimal_comma: bool = False) -> pa.Table:
+    """The table with columns added at its right; where a name is taken, all of them get a number.
+
+    With a ``decimal_comma`` they hold text, as the columns of the table do.
+    """
     suffix, count = "", 1
     while any(name + suffix in table.column_names for name in added):
         count += 1
         suffix = f"_{count}"
     for name, values in added.items():
-        table = table.append_column(name + suffix, arrow_array(values))
+        as_text = decimal_comma and values.dtype.kind == "f"
+        column = (
+            pa.array([repr(x).replace(".", ",") for x in values.tolist()]) if as_text else arrow_array(values)
+        )
+        table = table.append_column(name + suffix, column)
     return table
 
 
