@@ -63,7 +63,7 @@ clean: ## remove what the other targets made
 
 # The library itself, editable: changed Python files count at once, a changed kernel is built again here.
 $(READY): $(BUILD_INPUTS) | check-tools
-	@echo "Building gaussmix in $(VENV); the first time this takes about a minute."
+	@echo "Building gaussmix in $(VENV); the first time this takes some minutes."
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --editable .
 	@cp $(VENV)/lib/python3*/site-packages/gaussmix/_kernel.pyi src/gaussmix/  # for mypy and editors
