@@ -5,7 +5,7 @@ there, sets its peak back, and fits them all: the peak of resident memory above 
 library makes its own default start; then five iterations.
 
 Threads: an iteration with one thread, with one for each core, and of as many fits at once with one thread each. These
-share nothing but the machine: what they gain together is all that a machine grants, and threads of one fit may gain.
+share nothing but the machine: what they gain together is about all that a machine grants.
 """
 
 from __future__ import annotations
