@@ -265,7 +265,7 @@ def columns_of_model(
     """
     if columns is None and names is not None and all(name in file.table.column_names for name in names):
         return choose_columns(file, columns=names, all_needed=True)
-    features = choose_columns(file, columns=columns, any_numbers=True, all_needed=columns is not None)
+    features = choose_columns(file, columns=columns, any_numbers=True, all_needed=True)
     expected = f"columns {listed(names)}" if names else "columns of numbers"
     if len(features.names) != n_features:
         got = f"the model expects {n_features} ({expected}), got columns {listed(features.names)}"

@@ -194,8 +194,10 @@ def _checked_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
         raise DataError(f"sample_weight must have shape ({n_rows},), one for each row, got {weights.shape}.")
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise DataError("sample_weight must be finite and not negative.")
-    if weights.sum() <= 0:
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if total <= 0:
         raise DataError("sample_weight is zero for every row; at least one row must count.")
-    if not weights.sum() <= LARGEST:
+    if total > LARGEST:
         raise DataError(f"sample_weight sums to more than {LARGEST:g}; divide it by its mean.")
     return weights
