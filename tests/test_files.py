@@ -209,7 +209,7 @@ def test_header_can_be_said(tmp_path):
 def test_a_header_longer_than_the_sample(tmp_path):
     names = [f"column{i:08d}" for i in range(6000)]
     values = ",".join(["1.5"] * 6000)
-    assert features(tmp_path, f"{','.join(names)}\n{values}\n", any_numbers=True).names == tuple(names)
+    assert features(tmp_path, f"{','.join(names)}\n{values}\n", all_needed=True).names == tuple(names)
 
 
 def test_decimal_commas_get_a_remark(tmp_path):

@@ -20,7 +20,7 @@ FLOORS = (
     ("parameters", "common_features"),
     ("mixture",),
     ("maximisation",),
-    ("degeneracy", "acceleration", "model_schema", "moments"),
+    ("degeneracy", "acceleration", "model_schema", "moments", "models"),
     ("noise", "prior_settings"),
     ("em", "start"),
     ("outcome",),

@@ -43,11 +43,11 @@ def others(
 ) -> tuple[Any, Array, Array]:
     """Rows, means and whitening of the other features."""
     kept = np.flatnonzero(~common)
-    roots = whitening[:, kept] if whitening.ndim == 2 else whitening[:, kept][:, :, kept]
+    roots = whitening.take(kept, axis=1)
     return (
-        np.ascontiguousarray(rows[:, kept]),
-        np.ascontiguousarray(means[:, kept]),
-        np.ascontiguousarray(roots),
+        rows.take(kept, axis=1),
+        means.take(kept, axis=1),
+        roots if roots.ndim == 2 else roots.take(kept, axis=2),
     )
 
 

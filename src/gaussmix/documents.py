@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.families import letters
+
 if TYPE_CHECKING:
     from gaussmix.mixture import Mixture
     from gaussmix.selection import Candidate, Selection
@@ -36,7 +38,7 @@ def mixture_document(mixture: Mixture) -> Document:
         for k in range(mixture.n_components)
     ]
     return {
-        "covariance_type": mixture.family.name[: 1 if mixture.n_features == 1 else 3],
+        "covariance_type": letters(mixture.family.name, mixture.n_features),
         "n_components": mixture.n_components,
         "n_features": mixture.n_features,
         "features": list(feature_names(mixture)),

@@ -19,7 +19,14 @@ from gaussmix import families, kernel
 from gaussmix.common_features import agreeing, log_density_of, others
 from gaussmix.errors import ParameterError
 from gaussmix.families import Family
-from gaussmix.parameters import checked_covariances, checked_noise, checked_weights, log, real_array
+from gaussmix.parameters import (
+    checked_covariances,
+    checked_noise,
+    checked_weights,
+    feature_position,
+    log,
+    real_array,
+)
 from gaussmix.randomness import generator
 from gaussmix.reference import Evaluation, Prepared
 from gaussmix.statistics import Statistics
@@ -416,13 +423,14 @@ class Mixture:
         ParameterError
             ``features`` is not that, or there is a noise component and no ``noise_density``.
         """
-        names, last = self.feature_names or (), self.n_features - 1
-        wanted = [names.index(j) if isinstance(j, str) and j in names else j for j in features]
-        index = [int(j) for j in wanted if isinstance(j, (int, np.integer)) and 0 <= j <= last]
+        names, wanted = self.feature_names or (), list(features)
+        found = [feature_position(each, names, self.n_features) for each in wanted]
+        index = [j for j in found if j is not None]
         if not index or len(set(index)) < len(wanted):
+            last = self.n_features - 1
             or_names = f", or names among {', '.join(names)}" if names else ""
             raise ParameterError(
-                f"features must be distinct positions from 0 to {last}{or_names}; got {list(features)}."
+                f"features must be distinct positions from 0 to {last}{or_names}; got {wanted}."
             )
         if self.has_noise and noise_density is None:
             raise ParameterError(

@@ -149,7 +149,7 @@ def _remarks(
     remarks = []
     if best.reason == MAX_ITER and best.n_iter < plan.max_iter:
         remarks.append(
-            f"EM was ended after {best.n_iter} iterations, before it converged: other starts were far ahead. "
+            f"EM did not converge: it was ended after {best.n_iter} iterations, when other starts were far ahead. "
             "Fit this model alone to see where it leads."
         )
     elif best.reason == MAX_ITER:
@@ -184,5 +184,4 @@ def _remarks(
 
 def warning_category(remark: str) -> type[UserWarning]:
     """The warning class of one of the remarks of a fit."""
-    unfinished = remark.startswith(("EM did not converge", "EM was ended"))
-    return ConvergenceWarning if unfinished else DegenerateWarning
+    return ConvergenceWarning if remark.startswith("EM did not converge") else DegenerateWarning

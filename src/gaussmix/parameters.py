@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,3 +100,12 @@ def checked_covariances(values: ArrayLike, family: Family, n_components: int, n_
                 "covariances must be symmetric; average each with its transpose if that is meant."
             )
     return covariances
+
+
+def feature_position(feature: Any, names: Sequence[str], n_features: int) -> int | None:
+    """Where a feature given by position or by one of the ``names`` is; None if there is no such feature."""
+    if isinstance(feature, str) and feature in names:
+        return names.index(feature)
+    if isinstance(feature, (int, np.integer)) and 0 <= feature < n_features:
+        return int(feature)
+    return None

@@ -285,10 +285,7 @@ def _family_names(covariance_types: str | Sequence[str], n_features: int) -> lis
         wanted = list(families.NAMES) if covariance_types == "all" else [covariance_types]
     else:
         wanted = list(covariance_types)
-    for name in wanted:
-        families.check_features(name, n_features)
-    names = [families.get(name).name for name in wanted]
-    return list(dict.fromkeys(name[0] if n_features == 1 else name for name in names))
+    return list(dict.fromkeys(families.letters(name, n_features) for name in wanted))
 
 
 def _check(k: int, name: str, settings: dict[str, Any]) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import gaussmix
 from gaussmix import model_schema
 from gaussmix.atomic import replacing
-from gaussmix.errors import ModelFileError, ParameterError
+from gaussmix.errors import ModelFileError
 from gaussmix.mixture import Mixture
+from gaussmix.models import fit_in, mixture_in
 
 # A quarter of a gigabyte holds 100 full covariances of 350 features; parsing needs about ten times as much.
 LARGEST_FILE = 1 << 28
@@ -68,7 +69,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     True
     """
     # What is written can be read: the parameters pass the checks of `load` now.
-    text = _text(_document(_checked(mixture_of(model)), _metadata_of(model)))
+    text = _text(_document(_checked(mixture_in(model)), _metadata_of(model)))
     content = text.encode("utf-8", "backslashreplace")
     if len(content) > LARGEST_FILE:
         raise ModelFileError(f"the model takes {len(content)} bytes, a model file at most {LARGEST_FILE}.")
@@ -105,29 +106,6 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 # ---- writing -----------------------------------------------------------------------------------------------
 
 
-def mixture_of(model: Any) -> Mixture:
-    """The mixture of whatever has one.
-
-    Raises
-    ------
-    ParameterError
-        It has none.
-    """
-    for owner in (model, getattr(model, "best", None)):
-        for mixture in (owner, getattr(owner, "mixture", None), getattr(owner, "mixture_", None)):
-            if isinstance(mixture, Mixture):
-                return mixture
-    raise ParameterError(
-        "expected a Mixture, a Fit, a Selection or a fitted estimator, "
-        f"got {type(model).__name__}; fit it first."
-    )
-
-
-def fit_of(model: Any) -> Any:
-    """The fit of whatever has one; else ``model`` itself."""
-    return getattr(model, "best", getattr(model, "result_", model))
-
-
 def _checked(mixture: Mixture) -> Mixture:
     return Mixture(
         weights=mixture.weights,
@@ -149,7 +127,7 @@ def _noise_of(mixture: Mixture) -> dict[str, float]:
 
 def _metadata_of(model: Any) -> dict[str, Any]:
     """What is known of the fit; numbers that JSON cannot hold become null."""
-    fit = fit_of(model)
+    fit = fit_in(model)
     found = {
         "gaussmix": gaussmix.__version__,
         "n_rows": getattr(fit, "weight", None),

@@ -126,6 +126,18 @@ def check_features(covariance_type: str, n_features: int) -> None:
         )
 
 
+def letters(name: str, n_features: int) -> str:
+    """A family's name as mclust has it: with one feature E or V alone, whichever letters follow.
+
+    Raises
+    ------
+    ParameterError
+        No such family, or one of those names where there are several features.
+    """
+    check_features(name, n_features)
+    return get(name).name[: 1 if n_features == 1 else None]
+
+
 @cache
 def _defined(name: str) -> Family:
     """Every M-step asks for its family: the import system would take longer than the M-step."""

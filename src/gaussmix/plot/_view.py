@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.errors import DataError, ParameterError
+from gaussmix.parameters import feature_position
 from gaussmix.rows import as_source
 
 if TYPE_CHECKING:
@@ -85,14 +86,12 @@ def positions(features: Sequence[int | str], names: tuple[str, ...]) -> list[int
     """
     found = []
     for feature in features:
-        if isinstance(feature, str) and feature in names:
-            found.append(names.index(feature))
-        elif isinstance(feature, (int, np.integer)) and 0 <= feature < len(names):
-            found.append(int(feature))
-        else:
+        position = feature_position(feature, names, len(names))
+        if position is None:
             raise ParameterError(
                 f"no feature {feature!r}; choose among 0 to {len(names) - 1} or {', '.join(names)}."
             )
+        found.append(position)
     if len(set(found)) != len(found):
         raise ParameterError(f"features {list(features)!r} names one twice; give distinct features.")
     return found

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.errors import DataError, ParameterError
+from gaussmix.models import mixture_in
 from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, extent, look, marginal, positions
-from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def classification(
     ParameterError
         There is no such feature, or a share is not between 0 and 1.
     """
-    mixture = mixture_of(mixture)
+    mixture = mixture_in(mixture)
     if mixture.n_features == 1 or (features is None and mixture.n_features > 2):
         advice = (
             "use plot.density" if mixture.n_features == 1 else "choose two with features=, or use plot.pairs"

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.errors import DataError
+from gaussmix.models import mixture_in
 from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, extent, look, marginal, positions
-from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def density(
     ParameterError
         There is no such feature.
     """
-    mixture = mixture_of(mixture)
+    mixture = mixture_in(mixture)
     if feature is None and mixture.n_features > 1:
         raise DataError(
             f"plot.density draws one feature, this mixture has {mixture.n_features}: choose one with "

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix.errors import DataError, ParameterError
+from gaussmix.models import mixture_in
 from gaussmix.plot import _style
 from gaussmix.plot._view import View, described, look, marginal, positions
 from gaussmix.plot.classes import draw_classes, legend_sentences
 from gaussmix.plot.densities import draw_density
-from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -68,7 +68,7 @@ def pairs(
         There is no such feature, fewer than two are chosen, ``axes`` has another shape, or a share is not
         between 0 and 1.
     """
-    mixture = mixture_of(mixture)
+    mixture = mixture_in(mixture)
     if mixture.n_features == 1:
         raise DataError("plot.pairs draws several features, this mixture has one: use plot.density.")
     if not all(0 < share < 1 for share in mass):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gaussmix.models import mixture_in
 from gaussmix.plot import _style
 from gaussmix.plot.classes import classification
 from gaussmix.plot.curves import criterion
 from gaussmix.plot.densities import density
 from gaussmix.plot.matrix import figure_side, new_grid, pairs, shown_features
-from gaussmix.storage import mixture_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -38,7 +38,7 @@ def summary(mixture: Any, X: Any, selection: Selection | None = None) -> Figure:
     DataError
         ``X`` does not fit the mixture.
     """
-    mixture = mixture_of(mixture)
+    mixture = mixture_in(mixture)
     width, height = _size(mixture)
     if selection is None:
         figure = _style.new_figure(width, height)

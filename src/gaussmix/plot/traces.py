@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gaussmix.errors import ParameterError
+from gaussmix.models import fit_in
 from gaussmix.outcome import Fit
 from gaussmix.plot import _style
-from gaussmix.storage import fit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def trace(fit: Any, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.ticker import MaxNLocator
 
-    fit = fit_of(fit)
+    fit = fit_in(fit)
     if not isinstance(fit, Fit):
         raise ParameterError(f"plot.trace draws a Fit, got {type(fit).__name__}.")
     ax = _style.dress(_style.new_axes(6.4, 4.0) if ax is None else ax)

@@ -51,7 +51,6 @@ def choose_columns(
     *,
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
-    any_numbers: bool = False,
     all_needed: bool = False,
 ) -> Features:
     """The features of a file.
@@ -63,10 +62,8 @@ def choose_columns(
         The columns to take, in this order; None: every column of numbers but constant ones and row numbers.
     ignore : sequence of str
         Columns to leave out.
-    any_numbers : bool
-        Take constant columns and row numbers too.
     all_needed : bool
-        None of them can be left out.
+        Nothing that holds numbers can be left out: take constant columns and row numbers too.
 
     Raises
     ------
@@ -74,7 +71,7 @@ def choose_columns(
         No such column, one twice, none of numbers, a value that is none, missing values.
     """
     try:
-        return _chosen(file, columns, ignore, any_numbers, all_needed)
+        return _chosen(file, columns, ignore, all_needed)
     except DataError as error:
         raise DataError(f"{file.name}: {error}") from None
 
@@ -83,7 +80,6 @@ def _chosen(
     file: RowFile,
     columns: Sequence[str] | None,
     ignore: Sequence[str],
-    any_numbers: bool,
     all_needed: bool,
 ) -> Features:
     table, place = file.table, file.place
@@ -96,7 +92,7 @@ def _chosen(
     # In delimited text everything is text; elsewhere text was meant as such.
     as_numbers = file.kind == "csv" or columns is not None
     found = {name: examine(table.column(name), file.commas, as_numbers) for name in wanted}
-    reasons = {name: _why_not(found[name], columns is not None, any_numbers) for name in wanted}
+    reasons = {name: _why_not(found[name], columns is not None, all_needed) for name in wanted}
     chosen = [name for name in wanted if not reasons[name]]
     left_out = {name: reasons.get(name) or _unasked(name, ignore) for name in names if name not in chosen}
     if columns is not None:
@@ -112,12 +108,12 @@ def _chosen(
     return Features(tuple(chosen), rows, left_out, remarks, bool(comma))
 
 
-def _why_not(column: Column, explicit: bool, any_numbers: bool) -> str:
+def _why_not(column: Column, explicit: bool, all_needed: bool) -> str:
     """Why a column is left out; empty if it is not."""
     if column.kind not in (NUMBERS, MIXED):
         return column.kind
     values = column.numbers
-    if explicit or any_numbers or column.kind == MIXED or len(values) < 2:
+    if explicit or all_needed or column.kind == MIXED or len(values) < 2:
         return ""
     if np.isnan(values).all():
         return "empty"
@@ -265,7 +261,7 @@ def columns_of_model(
     """
     if columns is None and names is not None and all(name in file.table.column_names for name in names):
         return choose_columns(file, columns=names, all_needed=True)
-    features = choose_columns(file, columns=columns, any_numbers=True, all_needed=True)
+    features = choose_columns(file, columns=columns, all_needed=True)
     expected = f"columns {listed(names)}" if names else "columns of numbers"
     if len(features.names) != n_features:
         got = f"the model expects {n_features} ({expected}), got columns {listed(features.names)}"
