@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <new>
+#include <type_traits>
 
 namespace gaussmix {
 
@@ -78,6 +79,12 @@ private:
     }
 };
 
+// What an M-step needs of gaussmix.statistics.Statistics: sums about an origin, and the mass of noise. Valid for the call.
+struct GivenSums {
+    Array<const double> origin, mass, first, second;
+    double noise_mass = 0;
+};
+
 // Rows (N, D) of float32 or float64, with any strides.
 struct AnyRows {
     PyArrayObject* array = nullptr;
@@ -114,6 +121,30 @@ struct type_caster<gaussmix::Array<T, Dims>> {
         cleanup->append(made);
         value.array = reinterpret_cast<PyArrayObject*>(made);
         return Seen::is(value.array);
+    }
+};
+
+template <>
+struct type_caster<gaussmix::GivenSums> {
+    NB_TYPE_CASTER(gaussmix::GivenSums, const_name("gaussmix.statistics.Statistics"))
+
+    // Fields in the object's own dictionary, which holds them for as long as it lives.
+    bool from_python(handle source, std::uint8_t, cleanup_list* cleanup) noexcept {
+        static PyObject* const names[] = {PyUnicode_InternFromString("origin"), PyUnicode_InternFromString("mass"),
+                                          PyUnicode_InternFromString("first"), PyUnicode_InternFromString("second"),
+                                          PyUnicode_InternFromString("noise_mass")};
+        const object fields = steal(PyObject_GenericGetDict(source.ptr(), nullptr));
+        auto found = [&](PyObject* name, auto& into) {
+            PyObject* const field = fields ? PyDict_GetItemWithError(fields.ptr(), name) : nullptr;
+            make_caster<std::remove_reference_t<decltype(into)>> caster;
+            const bool is = field && caster.from_python(field, 0, cleanup);
+            if (is) into = caster.value;
+            return is;
+        };
+        const bool all = found(names[0], value.origin) && found(names[1], value.mass) && found(names[2], value.first) &&
+                         found(names[3], value.second) && found(names[4], value.noise_mass);
+        if (!all) PyErr_Clear();
+        return all;
     }
 };
 

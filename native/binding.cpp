@@ -211,7 +211,8 @@ void evaluate(const AnyRows& x, const In& log_weights, const In& means, const In
     }
 }
 
-Moments moments(const In& origin, const In& mass, const In& first, const In& second) {
+Moments moments(const GivenSums& sums) {
+    const auto& [origin, mass, first, second, noise_mass] = sums;
     const std::size_t K = mass.size(), D = K ? origin.size() / K : 0;
     require(D > 0 && origin.size() == K * D && first.size() == K * D, "mass must be (K,), origin and first (K, D)");
     const bool diagonal = second.ndim() == 2;
@@ -223,10 +224,10 @@ Moments moments(const In& origin, const In& mass, const In& first, const In& sec
             first.data(), second.data()};
 }
 
-// Vectors, one for each of several sums (origin, mass, first, second, noise mass): noise mass, mass, first and second about
-// the means of a mixture, and behind them what compares them, in its masses and whitening. Also how many numbers come before
-// that, and how far the last two are apart, squared.
-std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const In& means, const In& masses,
+// Vectors, one for each of several sums: noise mass, mass, first and second about the means of a mixture, and behind them
+// what compares them, in its masses and whitening. Also how many numbers come before that, and how far the last two are
+// apart, squared.
+std::tuple<Made, std::size_t, double> coordinates(const std::vector<GivenSums>& several, const In& means, const In& masses,
                                                   const In& whitening) {
     require(several.size() > 0 && whitening.ndim() > 1, "there must be several sums, and whitening (K, D) or (K, D, D)");
     const std::size_t before = 1 + masses.size() + means.size(), compared = before + whitening.size();
@@ -234,20 +235,19 @@ std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const
     const Made vectors({rows, width});
     const double root = std::sqrt(std::accumulate(masses.data(), masses.data() + masses.size(), 1e-300));
     double* packed = vectors.data();
-    std::vector<double> traces;
-    for (const nb::handle each : several) {
-        const auto [origin, mass, first, second, noise_mass] =
-            nb::cast<std::tuple<In, In, In, In, double>>(each);
-        const Moments from = moments(origin, mass, first, second);
-        require(means.size() == origin.size() && masses.size() == mass.size() && whitening.size() == second.size() &&
-                    whitening.ndim() == second.ndim() && whitening.shape(0) == second.shape(0),
+    std::optional<Metric> metric;
+    for (const GivenSums& each : several) {
+        const Moments from = moments(each);
+        require(means.size() == each.origin.size() && masses.size() == each.mass.size() &&
+                    whitening.size() == each.second.size() && whitening.ndim() == each.second.ndim() &&
+                    whitening.shape(0) == each.second.shape(0),
                 "means, masses or whitening has another shape");
         double* const white = packed + compared;
-        if (traces.empty()) traces = of_traces(from, whitening.data());
-        packed[0] = noise_mass;
-        white[0] = noise_mass / root;
+        if (!metric) metric.emplace(from, masses.data(), whitening.data());
+        packed[0] = each.noise_mass;
+        white[0] = each.noise_mass / root;
         recentre(from, means.data(), packed + 1);
-        whiten(from, packed + 1, masses.data(), whitening.data(), traces, white + 1);
+        metric->whiten(from, packed + 1, white + 1);
         packed += width;
     }
     double squared = 0;
@@ -260,9 +260,8 @@ std::tuple<Made, std::size_t, double> coordinates(const nb::list& several, const
 
 // Noise mass, mass, first and second to go on with, in the shapes of those of the last pass, from `coordinates` of u and g of
 // some passes; nothing if there are none.
-std::optional<std::tuple<double, Made, Made, Made>> propose(const In& vectors, const In& mass, const In& first,
-                                                            const In& second, double ahead) {
-    const std::size_t K = mass.size(), size = 1 + K + first.size() + second.size();
+std::optional<std::tuple<double, Made, Made, Made>> propose(const In& vectors, const GivenSums& last, double ahead) {
+    const std::size_t K = last.mass.size(), size = 1 + K + last.first.size() + last.second.size();
     require(vectors.ndim() == 2 && vectors.shape(0) % 2 == 0 && vectors.shape(0) > 2 && vectors.shape(1) >= size && K > 0,
             "vectors must be (2 passes, size of the statistics + what compares them), of at least two passes");
     const Path path{std::int64_t(vectors.shape(0)) / 2, std::int64_t(size), std::int64_t(vectors.shape(1)), std::int64_t(K),
@@ -276,7 +275,7 @@ std::optional<std::tuple<double, Made, Made, Made>> propose(const In& vectors, c
         from += made.size();
         return made;
     };
-    const Made own_mass = taken(mass), own_first = taken(first), own_second = taken(second);
+    const Made own_mass = taken(last.mass), own_first = taken(last.first), own_second = taken(last.second);
     return std::tuple{proposed[0], own_mass, own_first, own_second};
 }
 
@@ -302,8 +301,8 @@ double squares_of_whitening(const In& whitening, const In& deviations) {
     return scaled_squares(whitening.data(), std::int64_t(whitening.size()), deviations.data(), std::int64_t(D));
 }
 
-// Whether no component can be degenerate, see degeneracy.hpp; covariances in the shape of the whitening.
-bool is_surely_sound(const In& whitening, const In& covariances, const In& mass, const In& deviations, double pseudo_rows,
+// What cannot make a component degenerate, see degeneracy.hpp; covariances in the shape of the whitening.
+std::tuple<bool, bool> is_surely_sound(const In& whitening, const In& covariances, const In& mass, const In& deviations, double pseudo_rows,
                      double supplied, double few, double larger) {
     const std::size_t K = mass.size(), D = deviations.size();
     const bool diagonal = whitening.ndim() == 2;
@@ -314,7 +313,8 @@ bool is_surely_sound(const In& whitening, const In& covariances, const In& mass,
             "whitening and covariances must be (K, D), (1, D, D) or (K, D, D)");
     const Moments given{std::int64_t(K), std::int64_t(D), std::int64_t(whitening.shape(0)), diagonal, nullptr, mass.data(),
                         nullptr, covariances.data()};
-    return surely_sound(given, whitening.data(), {pseudo_rows, supplied, few, larger, deviations.data()});
+    const Sound sound = surely_sound(given, whitening.data(), {pseudo_rows, supplied, few, larger, deviations.data()});
+    return {sound.supplied, sound.relative};
 }
 
 void check_family(const std::string& volume_and_shape, const std::string& axes, bool diagonal, bool one) {
@@ -351,15 +351,14 @@ using FoundParameters = std::tuple<Made, Made, Made, double, Made, Made, double>
 // The parameters of an M-step from sums and what a prior adds to them, see maximisation.hpp. Nothing where the likelihood has
 // no maximum.
 std::optional<FoundParameters> maximise_bound(
-    const In& origin, const In& mass, const In& first, const In& second, double noise, bool equal_weights,
-    double added_mass, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
+    const GivenSums& sums, bool equal_weights, double added_mass, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
     double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous) {
-    const Moments from = moments(origin, mass, first, second);
+    const Moments from = moments(sums);
     check_family(volume_and_shape, axes, from.diagonal, from.slices < from.K);
     const std::size_t K = std::size_t(from.K), D = std::size_t(from.D);
     require(added.size() == D || (added.size() == D * D && !from.diagonal), "added must be (D,) or, not for variances, (D, D)");
     require((!centre || centre->size() == D) && (!floors || floors->size() == D), "centre and floors must be (D,)");
-    require(previous.size() == (axes == "mean" ? K : second.size()), "previous covariances have another shape");
+    require(previous.size() == (axes == "mean" ? K : sums.second.size()), "previous covariances have another shape");
     const Supplement supplement{added_mass,
                                 added.data(),
                                 added.size() > D,
@@ -367,10 +366,10 @@ std::optional<FoundParameters> maximise_bound(
                                 centre ? centre->data() : nullptr,
                                 floors ? floors->data() : nullptr,
                                 floor_rows};
-    const Made weights(mass), means(origin), covariances(previous), log_weights(mass), whitening(second);
+    const Made weights(sums.mass), means(sums.origin), covariances(previous), log_weights(sums.mass), whitening(sums.second);
     const Parameters to{weights.data(), means.data(), covariances.data(), log_weights.data(), whitening.data()};
     const Level& level = chosen();
-    double log_root = 0;
+    double noise = sums.noise_mass, log_root = 0;
     bool found;
     {
         nb::gil_scoped_release release;
@@ -483,10 +482,9 @@ NB_MODULE(_kernel, m) {
     m.def("coordinates", &coordinates, nb::arg("several"), nb::arg("means"), nb::arg("masses"), nb::arg("whitening"),
           "Statistics about the means of a mixture as vectors, with what compares them behind them; where that begins, and how "
           "far the last two are apart, squared.");
-    m.def("propose", &propose, nb::arg("vectors"), nb::arg("mass"), nb::arg("first"), nb::arg("second"), nb::arg("ahead"),
+    m.def("propose", &propose, nb::arg("vectors"), nb::arg("last"), nb::arg("ahead"),
           "Noise mass, mass, first and second beyond those of the last pass, or None if the passes tell of none.");
-    m.def("maximise", &maximise_bound, nb::arg("origin"), nb::arg("mass"), nb::arg("first"), nb::arg("second"),
-          nb::arg("noise_mass"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),
+    m.def("maximise", &maximise_bound, nb::arg("statistics"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),
           nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
           nb::arg("axes"), nb::arg("previous"),
           "Weights, means, covariances and the weight of noise of an M-step, all frozen, with ln pi, whitening and the sum of "
@@ -497,7 +495,7 @@ NB_MODULE(_kernel, m) {
           "The sum of squares of each whitening in units of the features' deviations.");
     m.def("surely_sound", &is_surely_sound, nb::arg("whitening"), nb::arg("covariances"), nb::arg("mass"),
           nb::arg("deviations"), nb::arg("pseudo_rows"), nb::arg("supplied"), nb::arg("few"), nb::arg("larger"),
-          "Whether bounds alone tell that no component is degenerate.");
+          "Whether bounds alone tell that pseudo-rows supply little, and that no component of few rows is small beside the others.");
     m.def("solve", &solve, nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("scatter"), nb::arg("mass"),
           nb::arg("previous").none(), nb::arg("covariances").noconvert(),
           "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");

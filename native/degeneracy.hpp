@@ -1,4 +1,4 @@
-// Whether no component can be degenerate, by bounds that take no eigenvalues: see gaussmix/degeneracy.py.
+// What makes a component degenerate, and cannot, by bounds that take no eigenvalues: see gaussmix/degeneracy.py.
 #pragma once
 #include <cstdint>
 #include <numeric>
@@ -15,28 +15,34 @@ struct Doubt {
     const double* deviations;  // (D)
 };
 
+// Whether pseudo-rows surely supply little of every component, and whether none is surely much smaller than the others.
+struct Sound {
+    bool supplied, relative;
+};
+
 // `m` has the masses, and the covariances in place of second moments; W in their shape. The traces of R and of the pooled
 // covariance, in the metric of a component's own, are at least their largest eigenvalues in it.
-inline bool surely_sound(const Moments& m, const double* roots, const Doubt& doubt) {
+inline Sound surely_sound(const Moments& m, const double* roots, const Doubt& doubt) {
     const std::int64_t step = m.size() / m.slices;
     std::vector<double> pooled(step);
     double weight = 0, squares = 0;
     bool any_few = false;
+    Sound sound{true, true};
     for (std::int64_t k = 0; k < m.K; ++k) {
         if (k < m.slices) squares = scaled_squares(roots + k * step, step, doubt.deviations, m.D);
-        if (!(doubt.pseudo_rows * squares < doubt.supplied * (m.mass[k] + doubt.pseudo_rows))) return false;
+        sound.supplied = sound.supplied && doubt.pseudo_rows * squares < doubt.supplied * (m.mass[k] + doubt.pseudo_rows);
         any_few = any_few || m.mass[k] < doubt.few;
         weight += m.mass[k];
         for (std::int64_t i = 0; i < step; ++i) pooled[i] += m.mass[k] * m.second[(m.slices < m.K ? 0 : k * step) + i];
     }
-    if (!any_few) return true;
+    if (!any_few) return sound;
     const std::vector<double> traces = of_traces(m, roots);
     for (std::int64_t k = 0; k < m.K; ++k) {
         const double* const own = traces.data() + (m.slices < m.K ? 0 : k * step);
         const double trace = std::transform_reduce(own, own + step, pooled.data(), 0.0) / weight;
-        if (m.mass[k] < doubt.few && !(trace < doubt.larger)) return false;
+        sound.relative = sound.relative && !(m.mass[k] < doubt.few && !(trace < doubt.larger));
     }
-    return true;
+    return sound;
 }
 
 }  // namespace gaussmix

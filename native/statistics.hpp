@@ -98,34 +98,44 @@ inline double scaled_squares(const double* roots, std::int64_t size, const doubl
     return total;
 }
 
-// Packed sums in coordinates in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
+// Coordinates of packed sums in which the complete-data information is the identity: n / sqrt(N_k), W_k d / sqrt(N_k) and
 // the size (tr(W_k^T W_k S_k) - n D) / sqrt(2 D N_k), with N_k the masses and W_k the whitening, (K, D) or matrices, of a
-// mixture, and what they give for traces. A matrix that components share has one size and their mass.
-inline void whiten(const Moments& m, const double* packed, const double* masses, const double* roots,
-                   const std::vector<double>& traces, double* white) {
-    const double* const first = packed + m.K;
-    const double* const second = first + m.K * m.D;
-    for (std::int64_t k = 0; k < m.K; ++k) {
-        const double unit = 1 / std::sqrt(std::max(masses[k], 1e-300));
-        const double* const d = first + k * m.D;
-        white[k] = packed[k] * unit;
-        for (std::int64_t i = 0; i < m.D; ++i) {
-            const double* const row = roots + m.row(k, i);
-            double sum = 0;
-            for (std::int64_t j = m.diagonal ? i : 0; j <= i; ++j) sum += row[j] * d[j];
-            white[m.K + k * m.D + i] = sum * unit;
+// mixture. A matrix that components share has one size and their mass.
+class Metric {
+    const double* roots;
+    std::vector<double> units, sizes, traces;  // 1 / sqrt(N_k), 1 / sqrt(2 D N_k) for each matrix, and what gives traces
+
+public:
+    // `like` is any of the sums.
+    Metric(const Moments& like, const double* masses, const double* whitening)
+        : roots(whitening), units(like.K), sizes(like.slices), traces(of_traces(like, whitening)) {
+        auto unit = [](double mass) { return 1 / std::sqrt(std::max(mass, 1e-300)); };
+        std::transform(masses, masses + like.K, units.begin(), unit);
+        for (std::int64_t s = 0; s < like.slices; ++s)
+            sizes[s] = unit(2 * like.D * std::accumulate(masses + s, masses + (like.slices < like.K ? like.K : s + 1), 0.0));
+    }
+
+    void whiten(const Moments& m, const double* packed, double* white) const {
+        const double* const first = packed + m.K;
+        const double* const second = first + m.K * m.D;
+        for (std::int64_t k = 0; k < m.K; ++k) {
+            const double* const d = first + k * m.D;
+            white[k] = packed[k] * units[k];
+            for (std::int64_t i = 0; i < m.D; ++i) {
+                const double* const row = roots + m.row(k, i);
+                double sum = 0;
+                for (std::int64_t j = m.diagonal ? i : 0; j <= i; ++j) sum += row[j] * d[j];
+                white[m.K + k * m.D + i] = sum * units[k];
+            }
+        }
+        const std::int64_t step = m.size() / m.slices;
+        for (std::int64_t s = 0; s < m.slices; ++s) {
+            const double n = std::accumulate(packed + s, packed + (m.slices < m.K ? m.K : s + 1), 0.0);
+            const double* const own = traces.data() + s * step;
+            const double trace = std::transform_reduce(own, own + step, second + s * step, 0.0);
+            white[m.K + m.K * m.D + s] = (trace - n * m.D) * sizes[s];
         }
     }
-    double* const sizes = white + m.K + m.K * m.D;
-    const std::int64_t step = m.size() / m.slices;
-    for (std::int64_t s = 0; s < m.slices; ++s) {
-        const std::int64_t end = m.slices < m.K ? m.K : s + 1;
-        const double n = std::accumulate(packed + s, packed + end, 0.0);
-        const double mass = std::max(std::accumulate(masses + s, masses + end, 0.0), 1e-300);
-        const double* const own = traces.data() + s * step;
-        const double trace = std::transform_reduce(own, own + step, second + s * step, 0.0);
-        sizes[s] = (trace - n * m.D) / std::sqrt(2 * m.D * mass);
-    }
-}
+};
 
 }  // namespace gaussmix

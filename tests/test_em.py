@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import warnings
-from dataclasses import astuple, replace
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -185,13 +185,13 @@ def test_a_run_goes_on_where_its_m_steps_ended():
     source = ArraySource(overlapping(2))
     state = state_of(source, [("VVV", 0)], tol=0.0, max_iter=30, accelerated=False)
     whole = em.final(source, state).runs[0]
-    brief = em.final(source, State(state.runs, replace(state.plan, max_iter=10))).runs[0]
-    plan = replace(state.plan, max_iter=20)
+    brief = em.final(source, State(state.runs, state.plan._replace(max_iter=10))).runs[0]
+    plan = state.plan._replace(max_iter=20)
     again = em.final(source, State((em.resumed(brief, plan),), plan)).runs[0]
     assert again.mixture == whole.mixture
     assert again.objectives == whole.objectives[10:]
     assert again.n_iter == 20
-    assert em.resumed(replace(brief, reason=em.CONVERGED), plan).candidate is None
+    assert em.resumed(brief._replace(reason=em.CONVERGED), plan).candidate is None
 
 
 def test_one_small_gain_is_no_end():

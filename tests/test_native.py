@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gaussmix import _kernel
+
+# A slow machine takes its time for the kernel.
+pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "native"
@@ -26,20 +31,20 @@ def levels() -> dict[str, list[str]]:
 
 
 def compiled(compiler: str, names: list[str], folder: Path, optimised: str, *link: str) -> Path:
-    """The program with these instruction sets."""
+    """The program with these instruction sets; its parts are compiled at once."""
 
-    def compile(source: Path, output: Path, *flags: str) -> Path:
-        command = [compiler, "-std=c++20", "-DNDEBUG", f"-I{NATIVE}", *flags, str(source), "-o", str(output)]
-        done = subprocess.run(command, capture_output=True, text=True)
+    def built(name: str, *arguments: object) -> Path:
+        command = [compiler, "-std=c++20", "-DNDEBUG", f"-I{NATIVE}", *arguments, "-o", folder / name]
+        done = subprocess.run([str(each) for each in command], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return output
+        return folder / name
 
-    flags = levels()
-    objects = [
-        compile(NATIVE / "level.cpp", folder / f"{name}.o", optimised, "-c", *flags[name]) for name in names
-    ]
-    program = ROOT / "tests" / "native" / "levels.cpp"
-    return compile(program, folder / "levels", "-O1", "-Wall", *map(str, objects), "-pthread", *link)
+    program, level = ROOT / "tests" / "native" / "levels.cpp", NATIVE / "level.cpp"
+    parts = {"program.o": ["-O1", "-Wall", "-c", program]}
+    parts |= {f"{name}.o": [optimised, "-c", *levels()[name], level] for name in names}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(lambda name: built(name, *parts[name]), parts))
+    return built("levels", *objects, "-pthread", *link)
 
 
 def run(*command: str) -> None:

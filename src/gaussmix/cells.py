@@ -78,7 +78,7 @@ class Cells:
             if k not in self._pseudo_rows:
                 self._pseudo_rows[k] = self._of_one.thinned(1 / k)
             plan, blank = prepared(self.source, k, name, self._pseudo_rows[k], **self._settings)
-            self._prepared[k, name] = em.changed(plan, stride=LONG_STRIDE), blank
+            self._prepared[k, name] = plan._replace(stride=LONG_STRIDE), blank
         return self._prepared[k, name]
 
     def _refused(self, k: int, name: str) -> str:
@@ -95,7 +95,7 @@ class Cells:
         if ended.mixture is not None:
             order = ended.mixture.largest_first()
             degenerate = tuple(place for place, k in enumerate(order) if k in degenerate)
-            ended = em.changed(ended, mixture=ended.mixture.reordered(order))
+            ended = ended._replace(mixture=ended.mixture.reordered(order))
         return fit_of(ended, degenerate, starts, plan, self.source.weight, self.source.feature_names)
 
     def _chosen(self, cell: Cell, sweep: Sweep) -> Fit | str:

@@ -7,8 +7,6 @@ better in both.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from gaussmix import em
@@ -51,7 +49,7 @@ class Folds:
             others = np.setdiff1d(np.arange(len(self.rows)), part)
             training = ArraySource(self.rows[others], self.weights[others])
             prior = plan.prior.thinned(share * float(self.weights.sum()) / fit.weight)
-            state = State((Run(fit.mixture),), replace(plan, prior=prior))
+            state = State((Run(fit.mixture),), plan._replace(prior=prior))
             for after in em.passes(training, state):
                 state = after
             ended = state.runs[0]

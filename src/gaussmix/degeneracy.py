@@ -37,15 +37,18 @@ LARGEST = 1e250
 
 def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior) -> tuple[int, ...]:
     """Indices of the degenerate components of a mixture; ``statistics`` are of a pass at it."""
-    if _surely_sound(mixture, statistics.mass, prior.pseudo_rows):
+    little_supplied, none_small = _surely_sound(mixture, statistics.mass, prior.pseudo_rows)
+    if little_supplied and none_small:
         return ()
     spread = spread_features(prior)
     if not spread.any():
         return ()
-    degenerate = _mostly_supplied(mixture, statistics, prior, spread)
+    degenerate = np.zeros(len(statistics.mass), dtype=bool)
+    if not little_supplied:
+        degenerate |= _mostly_supplied(mixture, statistics, prior, spread)
     mass = np.maximum(statistics.mass, 1e-300)
     few = mass < FEW_ROWS * (spread.sum() + 1)
-    if few.any():
+    if few.any() and not none_small:
         covariances = _spread_out(mixture, mixture.covariances, spread)
         pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)
         degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
@@ -71,14 +74,16 @@ def spread_features(prior: Prior) -> NDArray[np.bool_]:
     return varying
 
 
-def _surely_sound(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> bool:
-    """Whether bounds tell that no component is degenerate, so that no family need be asked and no eigenvalue known.
+def _surely_sound(mixture: Mixture, mass: Array, pseudo_rows: PseudoRows) -> tuple[bool, bool]:
+    """Whether bounds tell that pseudo-rows supply little, and that no component of few rows is small beside the others.
+
+    Then no family need be asked, and no eigenvalue known.
 
     In units of the features' spread pseudo-rows are ν / (N_k + ν) of every eigenvalue, and tr(Σ_k⁻¹ R) is at least one
     over the smallest of Σ_k; tr(Σ_k⁻¹ P) is at least one over the smallest relative to the pooled P.
     """
     if pseudo_rows.any_constant:
-        return False
+        return False, False
     structure, n_features = mixture.family.structure, mixture.n_features
     return surely_sound(
         mixture.whitening,

@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Collection, Sequence
 from functools import cache
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from gaussmix.priors import Supplement
 
 Array = NDArray[np.float64]
-_SUMS = attrgetter("origin", "mass", "first", "second", "noise_mass")
 
 
 def fold(
@@ -110,11 +108,7 @@ def maximised(
         The maximum does not exist.
     """
     found = _kernel.maximise(
-        statistics.origin,
-        statistics.mass,
-        statistics.first,
-        statistics.second,
-        statistics.noise_mass,
+        statistics,
         bool(equal_weights),
         *supplement,
         family.name[:2],
@@ -137,7 +131,7 @@ def coordinates(
     mass / √N_k, W_k first / √N_k and sizes (tr(W_kᵀ W_k second) − D mass) / √(2 D N_k), one for each covariance matrix.
     N_k are the given ``masses``, N their sum.
     """
-    return _kernel.coordinates(list(map(_SUMS, several)), means, masses, whitening)
+    return _kernel.coordinates(several, means, masses, whitening)
 
 
 def proposed(vectors: Array, last: Statistics, ahead: float) -> Statistics | None:
@@ -145,7 +139,7 @@ def proposed(vectors: Array, last: Statistics, ahead: float) -> Statistics | Non
 
     The ``last`` of these say of which rows the vectors are statistics, about which means and in which shapes.
     """
-    found = _kernel.propose(vectors, last.mass, last.first, last.second, ahead)
+    found = _kernel.propose(vectors, last, ahead)
     if found is None:
         return None
     noise_mass, mass, first, second = found
@@ -176,12 +170,12 @@ def surely_sound(
     supplied: float,
     few: float,
     larger: float,
-) -> bool:
-    """Whether bounds alone tell that no component is degenerate: see `gaussmix.degeneracy`.
+) -> tuple[bool, bool]:
+    """What bounds alone tell to be no reason for a component to be degenerate: see `gaussmix.degeneracy`.
 
-    So many ``pseudo_rows``, of standard ``deviations`` (D,), are less than the part ``supplied`` of every eigenvalue,
-    and the pooled covariance is less than so many times ``larger`` than that of components with a mass below ``few``.
-    W and ``covariances`` are (K, D), (1, D, D) or (K, D, D).
+    Whether so many ``pseudo_rows``, of standard ``deviations`` (D,), are less than the part ``supplied`` of every
+    eigenvalue; and whether the pooled covariance is less than so many times ``larger`` than that of components with a
+    mass below ``few``. W and ``covariances`` are (K, D), (1, D, D) or (K, D, D).
     """
     return _kernel.surely_sound(whitening, covariances, mass, deviations, pseudo_rows, supplied, few, larger)
 

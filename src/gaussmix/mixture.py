@@ -283,10 +283,12 @@ class Mixture:
         return log(self.noise_weight) + self.noise_log_density if self.noise_weight > 0 else -math.inf
 
     @cached_property
-    def _common(self) -> NDArray[np.bool_]:
+    def _common(self) -> NDArray[np.bool_] | None:
         """Features that tell nothing of the component; none where all do, or one component or noise needs them."""
+        if self.n_components == 1 or self.has_noise:
+            return None
         common = agreeing(self.means, self.whitening)
-        return common & (self.n_components > 1 and not self.has_noise and not common.all())
+        return common if common.any() and not common.all() else None
 
     # ---- evaluation -------------------------------------------------------------------------------------------
 
@@ -321,10 +323,10 @@ class Mixture:
     ) -> Evaluation:
         """ln p, labels (−1: noise) and γ of checked ``rows``; what is not ``wanted``, by name, is empty."""
         given, common = (self.means, self.whitening), self._common
-        visible, means, whitening = others(rows, *given, common) if common.any() else (rows, *given)
+        visible, means, whitening = (rows, *given) if common is None else others(rows, *given, common)
         log_weights = self.prepared.log_weights
         found = kernel.evaluate(visible, log_weights, means, whitening, self._log_noise, n_threads, wanted)
-        if common.any() and len(found.log_density):
+        if common is not None and len(found.log_density):
             found.log_density[:] += log_density_of(rows, *given, common)
         if self.has_noise:
             found.labels[found.labels == self.n_components] = -1

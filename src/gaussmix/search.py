@@ -15,8 +15,6 @@ run that starts where the search ends has the rows as they are.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,7 +78,7 @@ def searched(source: Source, blank: Mixture, plan: Plan, rng: np.random.Generato
     sample = ArraySource(lightened(block.rows - centre, plan.prior.pseudo_rows), block.weights)
     prior = plan.prior.thinned(sample.weight / source.weight).about(centre)
     attempts = int(np.clip(ATTEMPTED // (n_rows * work), *ATTEMPTS))
-    best = _best(Trials(sample, replace(plan, prior=prior, stride=LONG_STRIDE), blank, rng), attempts)
+    best = _best(Trials(sample, plan._replace(prior=prior, stride=LONG_STRIDE), blank, rng), attempts)
     if best is None or best.mixture is None:
         return start.seeded(source, "kmeans", blank, plan.prior, rng, plan.equal_weights)
     found = best.mixture.reordered(best.mixture.largest_first())

@@ -9,13 +9,13 @@ component side by side along its longest axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import hierarchical, start
 from gaussmix.em import Plan
+from gaussmix.families.structures import Structure
 from gaussmix.kernel import class_sums
 from gaussmix.maximisation import Collapse, m_step
 from gaussmix.mixture import Mixture
@@ -86,23 +86,28 @@ class SharedStarts:
         total = float(mass.sum()) + noise_mass
         return Statistics(means, mass, first, second, noise_mass, total, len(self.rows), math.nan)
 
-    def splits(self, statistics: Statistics) -> Iterator[Statistics]:
-        """For each component the statistics with it in two halves, its moments preserved."""
+    def splits(self, statistics: Statistics, structure: Structure) -> list[Statistics]:
+        """For each component the statistics with it in two halves, its moments preserved; for one ``structure``."""
         means, scatter = statistics.scatter()
         mass = statistics.mass
         each = (-1, *[1] * (scatter.ndim - 1))
         shifts = SPLIT * self._longest(scatter / np.maximum(mass, TINY).reshape(each))
         outer = shifts * shifts if scatter.ndim == 2 else shifts[:, :, None] * shifts[:, None, :]
         within = scatter / 2 - (mass / 2).reshape(each) * outer
-        none = np.zeros((len(means) + 1, means.shape[1]))
-        # With a place behind for the second half.
-        whole = [np.concatenate([x, x[:1]]) for x in (mass, means, scatter)]
-        for k in np.flatnonzero(mass > 2):
-            halves, apart, second = (x.copy() for x in whole)
-            halves[k] = halves[-1] = mass[k] / 2
-            apart[k], apart[-1] = means[k] + shifts[k], means[k] - shifts[k]
-            second[k] = second[-1] = within[k]
-            yield statistics.with_sums(apart, halves, none, second)
+        split = np.flatnonzero(mass > 2)
+        rows = np.arange(len(split))  # one for each split, with a place behind for the second half
+        halves, apart, second = (
+            np.concatenate([x, x[:1]])[None].repeat(len(split), axis=0) for x in (mass, means, scatter)
+        )
+        halves[rows, split] = halves[:, -1] = mass[split] / 2
+        second[rows, split] = second[:, -1] = within[split]
+        apart[rows, split] += shifts[split]
+        apart[:, -1] = (means - shifts)[split]
+        second = structure.moments(second) if scatter.ndim == 3 else second
+        none = np.zeros(apart.shape[1:])
+        return [
+            statistics.with_sums(*sums[:2], none, sums[2]) for sums in zip(apart, halves, second, strict=True)
+        ]
 
     def _longest(self, covariances: Array) -> Array:
         """The semi-axes (K, D) that are longest in units of the features' spread, in the features' own units."""
@@ -116,8 +121,9 @@ class SharedStarts:
 
 def begun(statistics: Statistics, blank: Mixture, plan: Plan) -> list[Mixture]:
     """The M-step of shared statistics in the family of ``blank``; empty where it has none."""
-    if statistics.second.ndim == 3:
-        second = blank.family.structure.moments(statistics.second)
+    structure = blank.family.structure
+    if statistics.second.shape != structure.moment_shape(*statistics.origin.shape):
+        second = structure.moments(statistics.second)
         statistics = statistics.with_sums(statistics.origin, statistics.mass, statistics.first, second)
     made = m_step(statistics, blank, plan.prior, plan.equal_weights)
     return [] if isinstance(made, Collapse) else [made]

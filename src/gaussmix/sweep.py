@@ -97,7 +97,7 @@ class Sweep:
         k, name = cell
         if (k - 1, name) not in self._lent or k > self.source.n_rows:
             return []
-        halved = self.starts.splits(self._lent[k - 1, name])
+        halved = self.starts.splits(self._lent[k - 1, name], families.get(name).structure)
         likely = self._brief(self._begun(halved, cell), cell, 0)[: 1 + int(SPLITS * k)]
         return self._brief(likely, cell, GLANCE)[:1]
 
@@ -156,7 +156,7 @@ class Sweep:
     def _brief(self, runs: list[Run], cell: Cell, n_steps: int) -> list[Run]:
         """The runs after some plain EM steps, best first."""
         plan = self.plan_of(*cell)
-        plan = em.changed(plan, max_iter=min(n_steps, plan.max_iter), accelerated=False)
+        plan = plan._replace(max_iter=min(n_steps, plan.max_iter), accelerated=False)
         ended = em.final(self.source, _begin(runs, plan)).runs
         return sorted((run for run in ended if run.mixture), key=lambda run: -run.log_likelihoods[-1])
 
@@ -179,14 +179,14 @@ class Sweep:
     def _ended_if_degenerate(self, run: Run, cell: Cell) -> Run:
         if run.candidate is None or not self.degenerate(run, cell):
             return run
-        return em.changed(run, candidate=None, reason=em.COLLAPSED)
+        return run._replace(candidate=None, reason=em.COLLAPSED)
 
     def _without_losers(self, runs: Sequence[Run], reached: float) -> tuple[Run, ...]:
         """The runs, ended where they fell behind the best."""
         going = [run for run in runs if run.reason != em.COLLAPSED]
         best = max([reached, *(run.log_likelihoods[-1] for run in going)])
         return tuple(
-            em.changed(run, candidate=None, reason=em.MAX_ITER)
+            run._replace(candidate=None, reason=em.MAX_ITER)
             if run.candidate and em.hoped(run, RECENT, HOPE) < best
             else run
             for run in runs

@@ -92,7 +92,7 @@ class Trials:
 
     def further(self, runs: list[Run], passes: int, tol: float = FINE, accelerated: bool = True) -> list[Run]:
         """Runs that begin, or go on where they had no more M-steps, for so many more, in their order."""
-        plan = em.changed(self.plan, max_iter=passes, tol=tol, accelerated=accelerated)
+        plan = self.plan._replace(max_iter=passes, tol=tol, accelerated=accelerated)
         return list(em.final(self.sample, State(tuple(em.resumed(run, plan) for run in runs), plan)).runs)
 
     def plain(self, starts: list[Mixture], passes: int) -> list[Run]:
@@ -115,7 +115,7 @@ class Trials:
         """Trials over other rows, with as much of the prior as they have of the weight, perhaps of another family."""
         sample = ArraySource(rows, weights)
         prior = self.plan.prior.thinned(sample.weight / self.sample.weight)
-        made = replace(self, sample=sample, plan=replace(self.plan, prior=prior))
+        made = replace(self, sample=sample, plan=self.plan._replace(prior=prior))
         return made if family is None else replace(made, blank=made.shaped(self.blank.n_components, family))
 
     def thinned(self, n_rows: int) -> Trials:
