@@ -120,7 +120,7 @@ def memory_results(smoke: bool) -> list[dict[str, Any]]:
 
 
 def thread_results(smoke: bool) -> list[dict[str, Any]]:
-    return [threads(case, 1 if smoke else 15) for case in (SMOKE_THREADS if smoke else THREADS)]
+    return [threads(case, 1 if smoke else 31) for case in (SMOKE_THREADS if smoke else THREADS)]
 
 
 def memory_markdown(found: list[dict[str, Any]]) -> str:

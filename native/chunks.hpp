@@ -62,9 +62,15 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     std::condition_variable turn;
     std::int64_t next = 0, merged = 0;
     bool merging = false;
-    alignas(64) std::atomic<bool> stop = false;  // all threads read it all the time: nothing else is written on its line
+    struct alignas(exclusive) {
+        std::atomic<bool> flag = false;
+    } read_by_all;
+    struct alignas(exclusive) {
+        unsigned calls = 0;
+    } callers_own;
+    std::atomic<bool>& stop = read_by_all.flag;
     constexpr int none = -1;
-    alignas(64) std::vector<int> part_of(chunks, none), free_parts(parts_for(chunks, threads));
+    std::vector<int> part_of(chunks, none), free_parts(parts_for(chunks, threads));
     std::iota(free_parts.begin(), free_parts.end(), 0);
 
     auto end_all = [&] {
@@ -74,7 +80,6 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     };
     // The calling thread's watch looks at the clock, the others' at what it decided.
     auto asked = std::chrono::steady_clock::now();
-    unsigned calls = 0;
     constexpr auto often = std::chrono::milliseconds(20);
     auto look = [&] {
         const auto now = std::chrono::steady_clock::now();
@@ -83,7 +88,7 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
         if (interrupted()) end_all();
     };
     auto ask = [&] {
-        if (++calls % 16 == 0) look();
+        if (++callers_own.calls % 16 == 0) look();
         return !stop.load();
     };
     const Watch callers{[](void* self) { return (*static_cast<decltype(ask)*>(self))(); }, &ask};

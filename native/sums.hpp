@@ -18,6 +18,9 @@ inline std::int64_t size_of_sums(const Components& c) {
     return c.offset ? (c.D + c.K) * (c.D + c.K) : c.K + c.K * c.D + size_of_second(c);
 }
 
+// Bytes that cores hand to one another together. What a thread writes all the time stands where nobody else reads or writes.
+constexpr std::size_t exclusive = 128;
+
 // Pieces of memory side by side. The allocator keeps them together for the next pass; of large ones apart it would give each
 // back to the system, which clears every page before it comes again.
 class Pieces {
@@ -26,7 +29,8 @@ class Pieces {
 
 public:
     Pieces(int count, std::size_t bytes)
-        : each((bytes + 63) / 64 * 64), memory(static_cast<char*>(std::aligned_alloc(64, count * each)), &std::free) {
+        : each((bytes + exclusive - 1) / exclusive * exclusive),
+          memory(static_cast<char*>(std::aligned_alloc(exclusive, count * each)), &std::free) {
         if (!memory && count * each > 0) throw std::bad_alloc();
     }
     void* operator[](int i) const { return memory.get() + i * each; }
@@ -67,27 +71,29 @@ inline void move(Sums& from, Sums& to, const Components& c) {
 
 // Sums of the chunks under way, one for each part; what was moved out of one leaves it clear for the next chunk.
 class Parts {
+    struct alignas(exclusive) Part {
+        Sums sums{};
+        bool used = false;
+    };
     const Components& c;
     const Pieces memory;
-    const std::unique_ptr<bool[]> touched;  // (count, K) or none
-    std::vector<Sums> sums;
-    std::vector<char> used;
+    std::vector<Part> parts;
 
 public:
     Parts(int count, const Components& components, bool touches)
-        : c(components), memory(count, size_of_sums(c) * sizeof(double)), touched(touches ? new bool[count * c.K] : nullptr),
-          sums(count), used(count) {
+        : c(components), memory(count, size_of_sums(c) * sizeof(double) + (touches ? c.K : 0)), parts(count) {
         for (int i = 0; i < count; ++i) {
+            Sums& sums = parts[i].sums;
             double* const values = static_cast<double*>(memory[i]);
-            if (c.offset) sums[i].joint = values;
-            else sums[i].mass = values, sums[i].first = values + c.K, sums[i].second = values + c.K + c.K * c.D;
-            if (touches) sums[i].touched = touched.get() + i * c.K;
+            if (c.offset) sums.joint = values;
+            else sums.mass = values, sums.first = values + c.K, sums.second = values + c.K + c.K * c.D;
+            if (touches) sums.touched = reinterpret_cast<bool*>(values + size_of_sums(c));
         }
     }
     // Clear when it is asked for first, by the thread that will use it.
     Sums& operator[](int i) {
-        if (!std::exchange(used[i], true)) clear(sums[i], c);
-        return sums[i];
+        if (!std::exchange(parts[i].used, true)) clear(parts[i].sums, c);
+        return parts[i].sums;
     }
 };
 
