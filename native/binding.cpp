@@ -302,8 +302,8 @@ double squares_of_whitening(const In& whitening, const In& deviations) {
 }
 
 // What cannot make a component degenerate, see degeneracy.hpp; covariances in the shape of the whitening.
-std::tuple<bool, bool> is_surely_sound(const In& whitening, const In& covariances, const In& mass, const In& deviations, double pseudo_rows,
-                     double supplied, double few, double larger) {
+std::tuple<bool, bool> is_surely_sound(const In& whitening, const In& covariances, const In& mass, const In& deviations,
+                                       double pseudo_rows, double supplied, double few, double larger) {
     const std::size_t K = mass.size(), D = deviations.size();
     const bool diagonal = whitening.ndim() == 2;
     require(K > 0 && D > 0 && (diagonal ? whitening.size() == K * D
@@ -351,8 +351,9 @@ using FoundParameters = std::tuple<Made, Made, Made, double, Made, Made, double>
 // The parameters of an M-step from sums and what a prior adds to them, see maximisation.hpp. Nothing where the likelihood has
 // no maximum.
 std::optional<FoundParameters> maximise_bound(
-    const GivenSums& sums, bool equal_weights, double added_mass, const In& added, double shrinkage, const std::optional<In>& centre, const std::optional<In>& floors,
-    double floor_rows, const std::string& volume_and_shape, const std::string& axes, const In& previous) {
+    const GivenSums& sums, bool equal_weights, double added_mass, const In& added, double shrinkage,
+    const std::optional<In>& centre, const std::optional<In>& floors, double floor_rows, const std::string& volume_and_shape,
+    const std::string& axes, const In& previous) {
     const Moments from = moments(sums);
     check_family(volume_and_shape, axes, from.diagonal, from.slices < from.K);
     const std::size_t K = std::size_t(from.K), D = std::size_t(from.D);
@@ -484,9 +485,9 @@ NB_MODULE(_kernel, m) {
           "far the last two are apart, squared.");
     m.def("propose", &propose, nb::arg("vectors"), nb::arg("last"), nb::arg("ahead"),
           "Noise mass, mass, first and second beyond those of the last pass, or None if the passes tell of none.");
-    m.def("maximise", &maximise_bound, nb::arg("statistics"), nb::arg("equal_weights"), nb::arg("added_mass"), nb::arg("added"), nb::arg("shrinkage"),
-          nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"), nb::arg("volume_and_shape"),
-          nb::arg("axes"), nb::arg("previous"),
+    m.def("maximise", &maximise_bound, nb::arg("statistics"), nb::arg("equal_weights"), nb::arg("added_mass"),
+          nb::arg("added"), nb::arg("shrinkage"), nb::arg("centre").none(), nb::arg("floors").none(), nb::arg("floor_rows"),
+          nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("previous"),
           "Weights, means, covariances and the weight of noise of an M-step, all frozen, with ln pi, whitening and the sum of "
           "ln|W|; or None.");
     m.def("prepare", &prepare, nb::arg("weights"), nb::arg("covariances"),
@@ -495,7 +496,8 @@ NB_MODULE(_kernel, m) {
           "The sum of squares of each whitening in units of the features' deviations.");
     m.def("surely_sound", &is_surely_sound, nb::arg("whitening"), nb::arg("covariances"), nb::arg("mass"),
           nb::arg("deviations"), nb::arg("pseudo_rows"), nb::arg("supplied"), nb::arg("few"), nb::arg("larger"),
-          "Whether bounds alone tell that pseudo-rows supply little, and that no component of few rows is small beside the others.");
+          "Whether bounds alone tell that pseudo-rows supply little, and that no component of few rows is small beside the "
+          "others.");
     m.def("solve", &solve, nb::arg("volume_and_shape"), nb::arg("axes"), nb::arg("scatter"), nb::arg("mass"),
           nb::arg("previous").none(), nb::arg("covariances").noconvert(),
           "Fills the covariances of a family's M-step; false where the likelihood has no maximum.");
