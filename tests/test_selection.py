@@ -35,6 +35,16 @@ def test_the_truth_is_chosen(selection):
     assert selection.criterion == "bic"
 
 
+def test_its_line(selection):
+    """What a prompt shows: the choice, not all that was tried."""
+    bic = f"bic={selection.best.bic:.6g}"
+    chosen = f"n_components=3, covariance_type='EII', {bic}"
+    assert repr(selection) == f"Selection(best: {chosen}, of 15 candidates)"
+    cell = f"n_components=3, covariance_type='EII': {bic}, converged"
+    assert repr(selection.best_candidate) == f"Candidate({cell})"
+    assert repr(Candidate(2, "VVV", None, None, "why not")).endswith(": why not)")
+
+
 def test_the_largest_component_comes_first(selection, clusters):
     """Whatever the seed: candidates that start from one another have no order of their own."""
     other = gaussmix.select(clusters, range(1, 6), ["EII", "VVV", "tied"], random_state=1)

@@ -39,7 +39,7 @@ SETTINGS = set(inspect.signature(fitting.fit).parameters) - OWN
 Observer = Callable[["Candidate", int], object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Candidate:
     """One cell of the table: what was asked for, and the fit or why there is none.
 
@@ -54,6 +54,11 @@ class Candidate:
     cv: float | None = None
     provisional: bool = False
 
+    def __repr__(self) -> str:
+        """The cell on one line; the fit is an attribute."""
+        outcome = self.remark if self.fit is None else f"bic={self.fit.bic:.6g}, {self.fit.reason}"
+        return f"Candidate(n_components={self.n_components}, covariance_type={self.covariance_type!r}: {outcome})"
+
     def criterion(self, name: str) -> float:
         """The criterion's value, lower is better; inf for a failed cell."""
         if self.fit is None:
@@ -66,7 +71,7 @@ class Candidate:
         return self.fit is None or bool(self.fit.degenerate), self.criterion(name), self.provisional
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """What `select` found.
 
@@ -78,6 +83,13 @@ class Selection:
 
     candidates: tuple[Candidate, ...]
     criterion: str
+
+    def __repr__(self) -> str:
+        """The choice on one line; all candidates are in `table`."""
+        best = self.best_candidate
+        value = f"{self.criterion}={best.criterion(self.criterion):.6g}"
+        chosen = f"n_components={best.n_components}, covariance_type={best.covariance_type!r}, {value}"
+        return f"Selection(best: {chosen}, of {len(self.candidates)} candidates)"
 
     @property
     def best_candidate(self) -> Candidate:
