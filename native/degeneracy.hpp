@@ -1,4 +1,4 @@
-// What makes a component degenerate, and cannot, by bounds that take no eigenvalues: see gaussmix/degeneracy.py.
+// Which reasons for a component to be degenerate there cannot be, by bounds that take no eigenvalues: see gaussmix/degeneracy.py.
 #pragma once
 #include <cstdint>
 #include <numeric>
@@ -15,7 +15,7 @@ struct Doubt {
     const double* deviations;  // (D)
 };
 
-// Whether pseudo-rows surely supply little of every component, and whether none is surely much smaller than the others.
+// Whether surely pseudo-rows supply little of every component, and surely none of few rows is small beside the others.
 struct Sound {
     bool supplied, relative;
 };
@@ -30,7 +30,7 @@ inline Sound surely_sound(const Moments& m, const double* roots, const Doubt& do
     Sound sound{true, true};
     for (std::int64_t k = 0; k < m.K; ++k) {
         if (k < m.slices) squares = scaled_squares(roots + k * step, step, doubt.deviations, m.D);
-        sound.supplied = sound.supplied && doubt.pseudo_rows * squares < doubt.supplied * (m.mass[k] + doubt.pseudo_rows);
+        if (!(doubt.pseudo_rows * squares < doubt.supplied * (m.mass[k] + doubt.pseudo_rows))) sound.supplied = false;
         any_few = any_few || m.mass[k] < doubt.few;
         weight += m.mass[k];
         for (std::int64_t i = 0; i < step; ++i) pooled[i] += m.mass[k] * m.second[(m.slices < m.K ? 0 : k * step) + i];
@@ -40,7 +40,7 @@ inline Sound surely_sound(const Moments& m, const double* roots, const Doubt& do
     for (std::int64_t k = 0; k < m.K; ++k) {
         const double* const own = traces.data() + (m.slices < m.K ? 0 : k * step);
         const double trace = std::transform_reduce(own, own + step, pooled.data(), 0.0) / weight;
-        sound.relative = sound.relative && !(m.mass[k] < doubt.few && !(trace < doubt.larger));
+        if (m.mass[k] < doubt.few && !(trace < doubt.larger)) sound.relative = false;
     }
     return sound;
 }

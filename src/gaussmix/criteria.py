@@ -50,9 +50,7 @@ class Folds:
             training = ArraySource(self.rows[others], self.weights[others])
             prior = plan.prior.thinned(share * float(self.weights.sum()) / fit.weight)
             state = State((Run(fit.mixture),), plan._replace(prior=prior))
-            for after in em.passes(training, state):
-                state = after
-            ended = state.runs[0]
+            ended = em.final(training, state).runs[0]
             if ended.mixture is None or ended.reason == em.COLLAPSED:
                 return None
             log_density = ended.mixture.evaluate(self.rows[part], wanted=["log_density"]).log_density

@@ -46,12 +46,8 @@ def degenerate_components(mixture: Mixture, statistics: Statistics, prior: Prior
     degenerate = np.zeros(len(statistics.mass), dtype=bool)
     if not little_supplied:
         degenerate |= _mostly_supplied(mixture, statistics, prior, spread)
-    mass = np.maximum(statistics.mass, 1e-300)
-    few = mass < FEW_ROWS * (spread.sum() + 1)
-    if few.any() and not none_small:
-        covariances = _spread_out(mixture, mixture.covariances, spread)
-        pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)
-        degenerate[few] |= _relative_smallest(covariances[few], pooled) < RELATIVE
+    if not none_small:
+        degenerate |= _small_beside_others(mixture, statistics.mass, spread)
     return tuple(int(k) for k in np.flatnonzero(degenerate))
 
 
@@ -115,6 +111,17 @@ def _mostly_supplied(
             return ~none
     much: NDArray[np.bool_] = missing > SUPPLIED / 2 * np.maximum(smallest, 0.0)
     return much
+
+
+def _small_beside_others(mixture: Mixture, mass: Array, spread: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """For each component whether it has few rows, and is small in some direction beside the pooled covariance."""
+    mass = np.maximum(mass, 1e-300)
+    few: NDArray[np.bool_] = mass < FEW_ROWS * (spread.sum() + 1)
+    if few.any():
+        covariances = _spread_out(mixture, mixture.covariances, spread)
+        pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)
+        few[few] = _relative_smallest(covariances[few], pooled) < RELATIVE
+    return few
 
 
 def _largest_change(mixture: Mixture, whole: Maximum, half: Maximum) -> float:

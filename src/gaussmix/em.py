@@ -161,6 +161,7 @@ def _advance(run: Run, statistics: Statistics, plan: Plan) -> Run:
     # The first pass gains nothing: there is no objective before it.
     gains = (run.gains + (gain,))[-2:] if run.objectives and not run.trial else ()
     rounding = 4 * 2.0**-52 * abs(objective)  # what the objective may change by rounding alone
+    # In the order of its fields: names would take as long again as all of them.
     after = Run(
         None,
         mixture,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from gaussmix import hierarchical, start
 from gaussmix.em import Plan
-from gaussmix.families.structures import Structure
 from gaussmix.kernel import class_sums
 from gaussmix.maximisation import Collapse, m_step
 from gaussmix.mixture import Mixture
@@ -86,8 +85,8 @@ class SharedStarts:
         total = float(mass.sum()) + noise_mass
         return Statistics(means, mass, first, second, noise_mass, total, len(self.rows), math.nan)
 
-    def splits(self, statistics: Statistics, structure: Structure) -> list[Statistics]:
-        """For each component the statistics with it in two halves, its moments preserved; for one ``structure``."""
+    def splits(self, statistics: Statistics) -> list[Statistics]:
+        """For each component the statistics with it in two halves, its moments preserved."""
         means, scatter = statistics.scatter()
         mass = statistics.mass
         each = (-1, *[1] * (scatter.ndim - 1))
@@ -103,11 +102,8 @@ class SharedStarts:
         second[rows, split] = second[:, -1] = within[split]
         apart[rows, split] += shifts[split]
         apart[:, -1] = (means - shifts)[split]
-        second = structure.moments(second) if scatter.ndim == 3 else second
         none = np.zeros(apart.shape[1:])
-        return [
-            statistics.with_sums(*sums[:2], none, sums[2]) for sums in zip(apart, halves, second, strict=True)
-        ]
+        return [statistics.with_sums(o, n, none, s) for o, n, s in zip(apart, halves, second, strict=True)]
 
     def _longest(self, covariances: Array) -> Array:
         """The semi-axes (K, D) that are longest in units of the features' spread, in the features' own units."""
@@ -121,9 +117,8 @@ class SharedStarts:
 
 def begun(statistics: Statistics, blank: Mixture, plan: Plan) -> list[Mixture]:
     """The M-step of shared statistics in the family of ``blank``; empty where it has none."""
-    structure = blank.family.structure
-    if statistics.second.shape != structure.moment_shape(*statistics.origin.shape):
-        second = structure.moments(statistics.second)
+    if statistics.second.ndim == 3:
+        second = blank.family.structure.moments(statistics.second)
         statistics = statistics.with_sums(statistics.origin, statistics.mass, statistics.first, second)
     made = m_step(statistics, blank, plan.prior, plan.equal_weights)
     return [] if isinstance(made, Collapse) else [made]

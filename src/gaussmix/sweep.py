@@ -97,7 +97,7 @@ class Sweep:
         k, name = cell
         if (k - 1, name) not in self._lent or k > self.source.n_rows:
             return []
-        halved = self.starts.splits(self._lent[k - 1, name], families.get(name).structure)
+        halved = self.starts.splits(self._lent[k - 1, name])
         likely = self._brief(self._begun(halved, cell), cell, 0)[: 1 + int(SPLITS * k)]
         return self._brief(likely, cell, GLANCE)[:1]
 

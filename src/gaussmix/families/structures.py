@@ -31,7 +31,7 @@ class Structure:
     dense : callable (covariances, K, D) -> Array (K, D, D)
         The covariances written out in full.
     moments : callable (dense) -> Array
-        Second moments (..., K, D, D) in ``moment_shape``.
+        Second moments (K, D, D) in ``moment_shape``.
     """
 
     name: str
@@ -75,7 +75,7 @@ tied = Structure(
     moment_shape=lambda K, D: (1, D, D),
     spread=lambda covariances, D: covariances[None],
     dense=lambda covariances, K, D: np.repeat(covariances[None], K, axis=0),
-    moments=lambda dense: dense.sum(axis=-3, keepdims=True),
+    moments=lambda dense: dense.sum(axis=0, keepdims=True),
 )
 
 full = Structure(
