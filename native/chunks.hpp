@@ -16,6 +16,10 @@
 #include <numeric>
 #include <thread>
 #include <vector>
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
 
 #include "sums.hpp"
 
@@ -51,6 +55,18 @@ struct Partition {
 // than chunks.
 inline int parts_for(std::int64_t chunks, int threads) {
     return int(std::min<std::int64_t>(chunks, threads > 1 ? 2 * threads : 1));
+}
+
+// A new thread may be put on the core that its creator keeps busy, and wait there for milliseconds until the system sees that
+// others rest. So it begins on one of these, and may then run wherever its creator may. Asked in vain, it begins where it is.
+inline void begin_elsewhere([[maybe_unused]] std::thread& thread) {
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0) return;
+    cpu_set_t others = allowed;
+    CPU_CLR(sched_getcpu(), &others);
+    for (const cpu_set_t* cores : {&others, &allowed}) pthread_setaffinity_np(thread.native_handle(), sizeof *cores, cores);
+#endif
 }
 
 // Calls work(i, thread, part, watch) for every chunk i, each on some thread and with some one of the parts, which nobody
@@ -140,7 +156,7 @@ bool run_chunks(std::int64_t chunks, int threads, const std::function<bool()>& i
     std::vector<std::thread> others;
     others.reserve(threads);
     try {
-        for (int i = 1; i < threads; ++i) others.emplace_back(work_on, std::cref(others_watch), i);
+        for (int i = 1; i < threads; ++i) begin_elsewhere(others.emplace_back(work_on, std::cref(others_watch), i));
     } catch (const std::exception&) {
         // The system grants no more threads: those that run do the work.
     }
