@@ -81,7 +81,7 @@ void ask_ahead(const Tile<Real>& tile, const Rows& rows, std::int64_t begin, std
     if (first >= end || rows.order || !adjacent(rows, tile.D)) return;
     const std::int64_t bytes = (last - first) * rows.row_step;
     const char* const from = rows.data + first * rows.row_step;
-    for (std::int64_t at = bytes * part / parts; at < bytes * (part + 1) / parts; at += 64) __builtin_prefetch(from + at, 0, 2);
+    for (std::int64_t at = bytes * part / parts; at < bytes * (part + 1) / parts; at += 64) ask_for_line<false>(from + at);
 }
 
 }  // namespace

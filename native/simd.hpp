@@ -204,9 +204,17 @@ inline void add_to(double* to, Vector<Real> v, int count) {
     std::memcpy(to, &sum, sizeof sum);
 }
 
-// Has the cache fetch the `count` numbers from `to` on, wherever its lines of 8 begin, to add to them later.
+// Has the cache fetch a line: the second level, to read it, or the first, to add to it. Without the asm a function that does
+// no more than this has no effect in the compiler's eyes, and what calls it loses the call.
+template <bool Add>
+inline void ask_for_line(const void* line) {
+    __builtin_prefetch(line, Add, Add ? 3 : 2);
+    asm volatile("");
+}
+
+// The same for the `count` numbers from `to` on, wherever its lines of 8 begin, to add to them later.
 inline void ask_for(const double* to, int count) {
-    for (int i = 0; i <= count; i += 8) __builtin_prefetch(to + i, 1);
+    for (int i = 0; i <= count; i += 8) ask_for_line<true>(to + i);
 }
 
 // N vectors side by side, each in a register.
