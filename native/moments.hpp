@@ -6,56 +6,69 @@ namespace {
 
 // ---- few features: samples in the lanes, all sums in registers ------------------------------------------------------
 
-// Rows [From, To) of the second moment, with their first moments; the mass if From is 0.
-template <class Real, int D, bool Diagonal, int From, int To>
-[[gnu::noinline]] void moments_rows(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
-    constexpr int L = lanes<Real>, P = panel_rows<Real>, rows = To - From, begin = Diagonal ? From : 0;
+// Part of a matrix of moments: of the rows [from, to) the columns [left, right), up to the diagonal or, of a diagonal matrix,
+// on it. The part that ends with the diagonal has its rows' first moments, too; the first of all, the mass.
+struct Part {
+    int from, to, left, right;
+    bool diagonal = false;
+
+    constexpr bool ends() const { return right == to; }
+    constexpr bool has(int i, int j) const { return left <= j && j < right && (diagonal ? j == i : j <= i); }
+};
+
+// The part that follows: as many sums and operands as 32 registers hold. With 16 some wait in the nearest cache, which costs
+// no more than shorter visits, and more of them. Rows go together, since one would load a feature for each of its products.
+constexpr Part part_from(int from, int left, int D) {
+    const int most = from == 0 ? (D == 6 || D == 7 ? 4 : 5) : from < 8 ? 3 : 4, rows = most < D - from ? most : D - from;
+    const int sums_of_all = rows * (from - left) + rows * (rows + 3) / 2, right = left + 24 / rows;
+    return {from, from + rows, left, sums_of_all <= 26 ? from + rows : right < from ? right : from};
+}
+
+// One part, whatever D is: it is compiled once for all triangles that have it.
+template <class Real, Part part>
+[[gnu::noinline]] void moments_of(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
+    constexpr int L = lanes<Real>, P = panel_rows<Real>, from = part.from, rows = part.to - from;
     // Two vectors of rows at a time: a sum that waits in the cache is fetched once for both. With so many registers that none
     // does, one where two would leave them too few.
-    constexpr int N = GAUSSMIX_BYTES == 64 && To > 4 ? 1 : 2;
+    constexpr int N = GAUSSMIX_BYTES == 64 && part.to > 4 ? 1 : 2;
     using Some = Wide<Real, N>;
     const Real *mean = tile.mean(k), *scale = tile.scale;
-    Vector<Real> mass{}, first[rows] = {}, second[rows][To] = {};
+    Vector<Real> mass{}, first[rows] = {}, second[rows][part.to] = {};
     for (int t = 0; t < tile.T; t += N * L) {
         reread(mean);
         const Real* x = tile.feature(0, t);
         Some gr[rows], g = Some::load(e + t) * Some::load(scale + t);
-        if constexpr (From == 0) unrolled<N>([&](auto u) { mass += g.v[u]; });
-        unrolled<To - begin>([&](auto step) {
-            constexpr int j = To - 1 - step;  // the last first: what it and its like are multiplied with
+        if constexpr (from == 0) unrolled<N>([&](auto u) { mass += g.v[u]; });
+        unrolled<part.to>([&](auto step) {
+            constexpr int j = part.to - 1 - step;  // the last first: what it and its like are multiplied with
+            if constexpr (j < from && !part.has(from, j)) return;
             const Some r = Some::load(x + j * P) - mean[j];
-            if constexpr (j >= From) gr[j - From] = g * r;
+            if constexpr (j >= from) gr[j - from] = g * r;
             unrolled<N>([&](auto u) {
-                if constexpr (j >= From) first[j - From] += gr[j - From].v[u];
+                if constexpr (part.ends() && j >= from) first[j - from] += gr[j - from].v[u];
                 unrolled<rows>([&](auto i) {
-                    if constexpr (Diagonal ? j == From + i : j <= From + i) second[i][j] += gr[i].v[u] * r.v[u];
+                    if constexpr (part.has(from + i, j)) second[i][j] += gr[i].v[u] * r.v[u];
                 });
             });
         });
     }
-    if constexpr (From == 0) sums.mass[k] += sum<Real>(mass);
-    double* to = sums.second + (tile.c.shared ? 0 : k) * D * (Diagonal ? 1 : D);
+    if constexpr (from == 0) sums.mass[k] += sum<Real>(mass);
+    const std::int64_t D = tile.D, step = part.diagonal ? 0 : D;
+    double *to_first = sums.first + k * D, *to = sums.second + (tile.c.shared ? 0 : k) * D * (part.diagonal ? 1 : D);
     unrolled<rows>([&](auto i) {
-        sums.first[k * D + From + i] += sum<Real>(first[i]);
-        if constexpr (Diagonal) to[From + i] += sum<Real>(second[i][From + i]);
-        else unrolled<From + i + 1>([&](auto j) { to[(From + i) * D + j] += sum<Real>(second[i][j]); });
+        if constexpr (part.ends()) to_first[from + i] += sum<Real>(first[i]);
+        unrolled<part.to>([&](auto j) {
+            if constexpr (part.has(from + i, j)) to[(from + i) * step + j] += sum<Real>(second[i][j]);
+        });
     });
 }
 
-// Where a visit that begins with row `from` of a triangle ends: sums and operands of more rows leave 32 registers. With 16
-// some wait in the nearest cache, which costs no more than shorter visits, and more of them.
-constexpr int end_of_visit(int from, int D) {
-    if (from == 0 && (D == 6 || D == 7)) return 4;  // the rest is a visit, too, and not a short one
-    int to = from, sums = 0;
-    while (to < D && (to == from || sums + to + 2 <= 26)) sums += ++to + 1;
-    return to;
-}
-
-template <class Real, int D, bool Diagonal, int From = 0>
+template <class Real, int D, int From = 0, int Left = 0>
 void moments_in_registers(const Tile<Real>& tile, int k, const Real* e, Sums& sums) {
-    constexpr int to = Diagonal ? D : end_of_visit(From, D);
-    moments_rows<Real, D, Diagonal, From, to>(tile, k, e, sums);
-    if constexpr (to < D) moments_in_registers<Real, D, Diagonal, to>(tile, k, e, sums);
+    constexpr Part part = part_from(From, Left, D);
+    moments_of<Real, part>(tile, k, e, sums);
+    if constexpr (!part.ends()) moments_in_registers<Real, D, From, part.right>(tile, k, e, sums);
+    else if constexpr (part.to < D) moments_in_registers<Real, D, part.to>(tile, k, e, sums);
 }
 
 // ---- more features: strips ------------------------------------------------------------------------------------------
@@ -110,18 +123,16 @@ constexpr int rows_of_block = GAUSSMIX_BYTES == 64 ? 8 : 4;
 //     q_i      x   q_column ...   q_column+L ...   q_column+2L ...
 //     q_i+1    x
 //
-// Where the last strip lies on the diagonal (`Corner`), the first rows need no more than its first half. The first block
-// of a strip of rows makes their q (`Make`), a panel ahead of the products so that they find it in the nearest cache.
-template <class Real, int Height, int Strips, bool Make, bool Corner>
+// The first block of a strip of rows makes their q (`Make`), a panel ahead of the products so that they find it in the
+// nearest cache.
+template <class Real, int Height, int Strips, bool Make>
 [[gnu::noinline]] void outer_block(const Outer<Real>& outer, int i, int column) {
     constexpr int L = lanes<Real>, P = panel_rows<Real>, made = Height > L ? Height / L : 1;
-    constexpr int halves = !Corner ? 0 : Height < L / 2 ? Height : L / 2;
     const Tile<Real>& tile = outer.tile;
     const std::int64_t strip = std::int64_t(tile.capacity) * L;
     Real* left = tile.q + i / L * strip + i % L;  // the block's rows lie in one strip, or are all of some
     const Real *right = tile.q + column / L * strip, *x = tile.x_strips + i / L * strip, *root = outer.root;
     Vector<Real> mean[made], sum_q[made] = {}, total[Height][Strips] = {};
-    HalfVector<Real> half_total[halves + 1] = {};
     unrolled<Make ? made : 0>([&](auto m) { mean[m] = load(outer.mean + i + m * L); });
     // The sums are asked for now: those of all components may fill the nearer caches, and at the end nothing hides the wait.
     for (int h = 0; h < Height; ++h) ask_for(outer.second + std::int64_t(i + h) * outer.n + column, Strips * L);
@@ -144,8 +155,7 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
                 unrolled<Strips>([&](auto s) { q[s] = load(right + s * strip + t * L); });
                 unrolled<Height>([&](auto h) {
                     const Real each = left[h / L * strip + h % L + t * L];
-                    unrolled<Strips - (h < halves)>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
-                    if constexpr (h < halves) half_total[h] += each * load_half(right + (Strips - 1) * strip + t * L);
+                    unrolled<Strips>([&](auto s) { total[h][s] += splat<Real>(each) * q[s]; });
                 });
             });
     }
@@ -154,23 +164,19 @@ template <class Real, int Height, int Strips, bool Make, bool Corner>
     unrolled<Height>([&](auto h) {
         if (i + h >= n) return;
         double* row = outer.second + std::int64_t(i + h) * n + column;
-        unrolled<Strips - (h < halves)>([&](auto s) { add_to<Real>(row + s * L, total[h][s], n - column - s * L); });
-        if constexpr (h < halves)
-            for (int v = 0; v <= h; ++v) row[(Strips - 1) * L + v] += half_total[h][v];
+        unrolled<Strips>([&](auto s) { add_to<Real>(row + s * L, total[h][s], n - column - s * L); });
     });
 }
 
 // Rows from i on, up to the strip of the last row; what lies above the diagonal is not read. Blocks have three strips, some
 // before them two: of one alone there would be too few sums to hide how long each addition takes.
-template <class Real, int Height, bool Make, bool Corner>
+template <class Real, int Height, bool Make>
 inline void outer_rows(const Outer<Real>& outer, int i) {
     constexpr int L = lanes<Real>;
     const int last = (i + Height - 1) / L + 1, strips = last < outer.tile.strips ? last : outer.tile.strips;
     for (int s = 0, left = strips; left > 0; left = strips - s)
         as_constant<1, 3>(left % 3 == 0 ? 3 : left == 1 ? 1 : 2, [&](auto count) {
-            as_constant<0, 3>((s == 0) + 2 * (left == count), [&](auto place) {
-                outer_block<Real, Height, count, Make && place % 2, Corner && place / 2>(outer, i, s * L);
-            });
+            as_constant<0, 1>(s == 0, [&](auto first) { outer_block<Real, Height, count, Make && first>(outer, i, s * L); });
             s += count;
         });
 }
@@ -178,12 +184,9 @@ inline void outer_rows(const Outer<Real>& outer, int i) {
 template <class Real, bool Make>
 void outer_triangle(const Outer<Real>& outer) {
     constexpr int L = lanes<Real>, H = rows_of_block;
-    // Half a vector costs half an instruction only where whole ones are split in two.
-    constexpr bool corner = GAUSSMIX_BYTES == 64 && H <= L;
     for (int i = 0; i < outer.n; i += H) {
-        const bool few = outer.n - i <= H / 2, begins_strip = i % L == 0;
-        as_constant<0, 3>(few + 2 * begins_strip, [&](auto kind) {
-            outer_rows<Real, kind & 1 ? H / 2 : H, Make && kind / 2, corner && kind / 2>(outer, i);
+        as_constant<0, 3>(2 * (i % L == 0) + (outer.n - i <= H / 2), [&](auto kind) {  // begins a strip; few rows are left
+            outer_rows<Real, kind & 1 ? H / 2 : H, Make && kind / 2>(outer, i);
         });
     }
 }
@@ -193,11 +196,11 @@ void moments(const Tile<Real>& tile, int k, Real* e, Sums& sums) {
     const std::int64_t D = tile.D;
     double *first = sums.first + k * D, *second = sums.second + (tile.c.shared ? 0 : k) * D * (tile.c.diagonal ? 1 : D);
     if (tile.c.diagonal) {
-        if (as_constant<1, small>(tile.D, [&](auto D) { moments_in_registers<Real, D, true>(tile, k, e, sums); })) return;
+        if (as_constant<1, small>(tile.D, [&](auto D) { moments_of<Real, Part{0, D, 0, D, true}>(tile, k, e, sums); })) return;
         weigh<Real, false>(tile, k, e, sums);
         squares(tile, tile.mean(k), e, first, second);
     } else {
-        if (as_constant<1, small_triangle>(tile.D, [&](auto D) { moments_in_registers<Real, D, false>(tile, k, e, sums); })) return;
+        if (as_constant<1, small_triangle>(tile.D, [&](auto D) { moments_in_registers<Real, D>(tile, k, e, sums); })) return;
         weigh<Real, true>(tile, k, e, sums);
         outer_triangle<Real, true>({tile, tile.D, second, tile.mean(k), e, first});
     }

@@ -52,23 +52,11 @@ using Vector = typename VectorOf<Real>::type;
 template <class Real>
 using Integers = typename VectorOf<Real>::integer;
 template <class Real>
-struct HalfVectorOf {
-    typedef Real type __attribute__((vector_size(GAUSSMIX_BYTES / 2)));
-};
-template <class Real>
-using HalfVector = typename HalfVectorOf<Real>::type;
-template <class Real>
 constexpr int lanes = GAUSSMIX_BYTES / sizeof(Real);
 
 template <class Real>
 inline Vector<Real> load(const Real* from) {
     Vector<Real> v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-}
-template <class Real>
-inline HalfVector<Real> load_half(const Real* from) {
-    HalfVector<Real> v;
     std::memcpy(&v, from, sizeof v);
     return v;
 }

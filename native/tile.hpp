@@ -19,8 +19,8 @@ using Panel = Wide<Real, width>;
 template <class Real>
 constexpr int panel_rows = width * lanes<Real>;
 
-// Features up to which the second moment of a component is cheapest in registers, in several visits.
-constexpr int small_triangle = 14;
+// Features up to which the second moment of a component is cheapest in registers, in several visits: measured.
+constexpr int small_triangle = GAUSSMIX_BYTES == 64 ? 28 : GAUSSMIX_BYTES == 32 ? 20 : 14;
 
 constexpr int triangle(int i) { return i * (i + 1) / 2; }
 

@@ -113,7 +113,7 @@ def test_same_signatures_as_the_oracle():
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 31, 70])
+@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 20, 21, 26, 28, 29, 31, 70])
 def test_every_width(level, structure, D):
     for K, weighted, noise in ((1, False, False), (3, True, False), (4, False, True), (2, True, True)):
         check(problem(157, D, K, structure, weighted, noise))
@@ -190,7 +190,7 @@ def singly(p):
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 7, 11, 16, 17, 70])
+@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 7, 11, 16, 17, 23, 30, 70])
 def test_float32_rows(level, structure, D):
     for K, weighted, noise in ((1, False, False), (4, True, True)):
         check(singly(problem(700, D, K, structure, weighted, noise)), SINGLE)

@@ -62,6 +62,18 @@ def test_instruction_sets_of_this_machine(compiler, tmp_path):
     run(str(compiled(compiler, built, tmp_path, "-O1")), *_kernel.instruction_sets())
 
 
+def test_rows_are_asked_for_ahead():
+    """A function that does no more than prefetch has no effect in a compiler's eyes, which may leave out its calls."""
+    objdump = shutil.which("objdump")
+    if objdump is None:
+        pytest.skip("objdump is not installed")
+    code = subprocess.run(
+        [objdump, "-d", _kernel.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    asked = code.count("prefetcht1") + code.count("pldl2keep")  # x86-64, ARM
+    assert asked >= len(_kernel.instruction_sets())
+
+
 @pytest.mark.qemu
 def test_neon(tmp_path):
     compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
