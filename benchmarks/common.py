@@ -100,6 +100,15 @@ class Problem:
         spread = self.variances if self.case.covariance_type == "diag" else np.diag(self.variances)
         return np.repeat(spread[None], self.case.n_components, axis=0)
 
+    @property
+    def mixture(self) -> gaussmix.Mixture:
+        return gaussmix.Mixture(
+            weights=self.weights,
+            means=self.means,
+            covariances=self.covariances,
+            covariance_type=self.case.covariance_type,
+        )
+
     def log_likelihood(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> float:
         """L of other libraries' parameters, in nats."""
         family = self.case.covariance_type

@@ -22,7 +22,6 @@ from common import Problem
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-import gaussmix
 from gaussmix import em, fitting
 from gaussmix.rows import as_source
 from gaussmix.start import data_prior
@@ -51,13 +50,7 @@ def with_gaussmix(problem: Problem, n_iterations: int, n_threads: int) -> Outcom
     source = as_source(problem.rows)
     prior = data_prior(source, problem.case.n_components, 0.0, n_threads)
     plan = em.Plan(prior, tol=0.0, max_iter=n_iterations, n_threads=n_threads, accelerated=False)
-    start = gaussmix.Mixture(
-        weights=problem.weights,
-        means=problem.means,
-        covariances=problem.covariances,
-        covariance_type=problem.case.covariance_type,
-    )
-    fit = fitting.run(source, em.State((em.Run(start),), plan))
+    fit = fitting.run(source, em.State((em.Run(problem.mixture),), plan))
     return Outcome(time.perf_counter() - begin, fit.n_iter, lambda: fit.log_likelihood)
 
 

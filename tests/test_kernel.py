@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -318,6 +320,21 @@ def test_threads_change_no_bit(structure, N, D, K, single):
     for n_threads in range(2, 9):
         assert same_bits(kernel.fold(*p, n_threads), alone[0]), n_threads
     assert same_bits(kernel.evaluate(p.rows, *p.parameters, 5), alone[1])
+
+
+def test_threads_of_a_caller_that_may_use_one_core():
+    """They have no other core to begin on, and leave the caller's as they were."""
+    p = problem(50_001, 2, 3, "full")
+    alone, core = kernel.fold(*p, 1), {min(os.sched_getaffinity(0))}
+
+    def bound():
+        os.sched_setaffinity(0, core)  # of this thread alone
+        return kernel.fold(*p, 4), os.sched_getaffinity(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        sums, allowed = pool.submit(bound).result()
+    assert same_bits(sums, alone)
+    assert allowed == core
 
 
 def test_thread_count(monkeypatch):
