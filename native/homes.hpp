@@ -54,6 +54,17 @@ class Pruning {
     double length(const double* values, std::int64_t count) const {
         return std::sqrt(std::inner_product(values, values + count, values, 0.0));
     }
+    // No less than the largest singular value of a triangle A, nor much more: |A A^T|_F^(1/2).
+    double spectral_norm(const double* triangle) const {
+        double sum = 0;
+        for (std::int64_t i = 0; i < c.D; ++i)
+            for (std::int64_t j = c.diagonal ? i : 0; j <= i; ++j) {
+                auto row = [&](std::int64_t of) { return triangle + (c.diagonal ? of : of * (of + 1) / 2); };
+                const double product = std::inner_product(row(j), row(j) + (c.diagonal ? 1 : j + 1), row(i), 0.0);
+                sum += (i == j ? 1 : 2) * product * product;
+            }
+        return std::sqrt(std::sqrt(sum)) * (1 + 1e-5);
+    }
     // Means from their median; W_k and L_k in packed rows, with their norms.
     void find_geometry(const double* given_means, const double* given_roots) {
         std::vector<double> some(c.K), root(size), factor(size);
@@ -76,9 +87,9 @@ class Pruning {
             invert(root.data(), factor.data());
             std::copy(root.begin(), root.end(), roots.begin() + k * size);
             std::copy(factor.begin(), factor.end(), factors.begin() + k * size);
-            const double root_norm = length(root.data(), size), norm = length(factor.data(), size);
-            factor_norm[k] = float(norm * (1 + 1e-6)), rounding[k] = float(20 * unit_roundoff * root_norm);
-            stretch[k] = float(1 + 1e-6 + unit_roundoff * root_norm * norm);
+            factor_norm[k] = float(spectral_norm(factor.data()));
+            const double errors = unit_roundoff * length(root.data(), size);
+            rounding[k] = float(20 * errors), stretch[k] = float(1 + 1e-6 + errors * length(factor.data(), size));
         }
     }
     void keep_everywhere(std::int64_t k) {
@@ -113,7 +124,7 @@ class Pruning {
             }
         }
     }
-    // Orders rows by home, in each the farthest first.
+    // Orders rows by home.
     void group(const std::int32_t* rows, std::int64_t count) {
         std::fill(begin.begin(), begin.end(), 0);
         by_home.resize(count);
@@ -123,14 +134,14 @@ class Pruning {
         std::copy_backward(begin.begin(), begin.end() - 1, begin.end());
         begin[0] = 0;
     }
-    // Sorts the part of each home that lies in [from, to).
-    void sort_homes(std::int64_t from, std::int64_t to) {
-        auto farther = [&](std::int32_t a, std::int32_t b) {
-            return distance[a] != distance[b] ? distance[a] > distance[b] : a < b;
-        };
+    // In the part of each home that lies in [from, to): rows that are looked at alone first, then the farthest of the others.
+    void put_far_rows_first(std::int64_t from, std::int64_t to) {
         for (std::int64_t h = std::upper_bound(begin.begin(), begin.end(), from) - begin.begin() - 1; from < to; ++h) {
             const std::int64_t last = std::min(begin[h + 1], to);
-            std::sort(by_home.begin() + from, by_home.begin() + last, farther);
+            const auto end = by_home.begin() + last;
+            const auto others = std::partition(by_home.begin() + from, end, [&](std::int32_t i) { return distance[i] > homes.far; });
+            const auto nearer = [&](std::int32_t a, std::int32_t b) { return distance[a] < distance[b]; };
+            if (others != end) std::iter_swap(others, std::max_element(others, end, nearer));
             from = last;
         }
     }
@@ -150,6 +161,8 @@ public:
           rounding(c.K), stretch(c.K), own(c.K), unit(c.D), begin(c.K + 1), log_weights(log_weights) {
         homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
         homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 2, 16));
+        auto beyond = [&](double deviations) { return float(std::sqrt(double(c.D) + deviations * std::sqrt(2.0 * double(c.D)))); };
+        homes.expected = beyond(3), homes.far = beyond(8);
         centres.resize(c.D * homes.cells);
         find_geometry(given_means, given_roots);
         find_thresholds();
@@ -184,7 +197,7 @@ public:
         const Pieces memory(1, level.pruned_bytes(c, single));
         std::int64_t work = level.settle(sample, c, homes, single, 0, count, memory[0], always_on);
         group(tiles, count);
-        sort_homes(0, count);
+        put_far_rows_first(0, count);
         work += level.visit_homes(ordered(sample), c, homes, single, 0, count, memory[0], always_on, nullptr);
         return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
     }
@@ -227,7 +240,7 @@ private:
             chunks, threads, interrupted,
             [&](std::int64_t i, int thread, int part, const Watch& watch) {
                 const std::int64_t from = i * per_chunk, to = std::min(from + per_chunk, rows.count);
-                sort_homes(from, to);
+                put_far_rows_first(from, to);
                 level.visit_homes(by, c, homes, single, from, to, workspaces[thread], watch, &parts[part]);
             },
             [&](std::int64_t, int part) { move(parts[part], sums, c); });

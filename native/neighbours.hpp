@@ -14,7 +14,7 @@
 //
 // All this is computed in float32, with homes in the lanes. With u = 2^-24 the rounding of a, of v, of the means (taken
 // from their median) and of rows about their home takes at most d m from d^2 + v^T(x - mu_j),
-//     m = 20 (D + 2) u |W_k|_F (|mu_j| + |mu_k| + |L_j|_F rho),
+//     m = 20 (D + 2) u |W_k|_F (|mu_j| + |mu_k| + |L_j| rho),
 // and |L_k^T v| may be d (1 + (D + 2) u |W_k|_F |L_k|_F) instead of d. Both are allowed for: d m <= (t d^2 + m^2 / t) / 2.
 #pragma once
 #include "small.hpp"
@@ -101,10 +101,8 @@ bool find_neighbours(const Components& c, const Homes& homes, HomeLanes& at, Nei
         const Vector<float> q = 2 * homes.own[k] + needed;
         const Vector<float> ahead = least - (squared * (0.5f / balance) + q * (0.5f * balance)) * homes.stretch[k];
         const Vector<float> room = ahead > 0.0f ? ahead * ahead : Vector<float>{};
-        if (!lane_bits<float>(~(room > 0.0f))) {  // first |L_j^T v| <= |L_j| |v|
-            const Vector<float> widest = load(at.widest);
-            if (!any<float>(~(room > norm_squared<float, Fixed>(v, D) * (widest * widest)))) continue;
-        }
+        const Vector<float> widest = load(at.widest);
+        if (!lane_bits<float>(~(room > norm_squared<float, Fixed>(v, D) * (widest * widest)))) continue;  // |L_j^T v| <= |L_j| |v|
         const Vector<float> spread = spread_along<Fixed>(at.factor, v, D, c.diagonal);
         const auto apart = room > spread * (radius * radius);
         for (unsigned near = ~lane_bits<float>(apart) & ((1u << at.count) - 1); near; near &= near - 1) {

@@ -43,7 +43,7 @@ struct Homes {
     const float* means;            // (K, D) from the origin
     const float* roots;            // W_k, as Components::whitening
     const float* factors;          // their inverses L_k, likewise
-    const float* factor_norm;      // (K) |L_k|_F
+    const float* factor_norm;      // (K) |L_k|, the largest singular value, or somewhat more
     const float* size;             // (K) |mu_k| from the origin
     const float* rounding;         // (K) 20 (D + 2) u |W_k|_F
     const float* stretch;          // (K) 1 + (D + 2) u |W_k|_F |L_k|_F
@@ -55,6 +55,7 @@ struct Homes {
     const float* unit;             // (D) 1 / variance within components, typically
     std::int32_t* home;            // (N) of each row
     float* distance;               // (N) of each row from its home, rho, rounded up
+    float expected, far;           // from home few rows lie farther than this; and those that are looked at alone
     const std::int64_t* begin;     // (K + 1) rows order[begin[h], begin[h + 1]) are at home h
 };
 

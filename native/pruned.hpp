@@ -1,7 +1,7 @@
 // The pass over rows that leaves out components which have nothing to do with them; see neighbours.hpp for the bound.
 //
 //   settle   each row gets a home: a component near it, searched among those near its tile
-//   (homes)  rows are grouped by home, the farthest from home first
+//   (homes)  rows are grouped by home, those far from it first, which are looked at alone, then the farthest of the others
 //   visit    per home: its neighbourhood; per block of its rows:
 //            for each neighbour k:  a plane bounds l_k on a vector of rows; where it may matter, l_k itself
 //            e_k, ln p as in bayes.hpp, of the pairs (row, k) with l_k > max l + ln(epsilon pi_k)
@@ -60,20 +60,34 @@ struct Block {
 template <class Real, class From>
 void take_rows(Block<Real>& block, const Rows& rows, std::int64_t begin, std::int64_t end) {
     constexpr int L = lanes<Real>;
+    const int width = block.strips * L;
     block.filled = int(end - begin), block.vectors = (block.filled + L - 1) / L;
     for (int t = 0; t < block.vectors * L; ++t) {
         const std::int64_t source = rows.order[begin + (t < block.filled ? t : block.filled - 1)];
         const char* from = rows.data + source * rows.row_step;
-        Real* row = block.row + t * block.strips * L;
-        for (int j = 0; j < block.D; ++j) {
+        Real* row = block.row + t * width;
+        int j = 0;
+        for (; rows.column_step == sizeof(From) && j + L <= block.D; j += L)
+            store(row + j, load_as<Real, From, L>(from + j * sizeof(From)));
+        for (; j < block.D; ++j) {
             From value;
             std::memcpy(&value, from + j * rows.column_step, sizeof value);
-            row[j] = block.x[j * block_rows + t] = Real(value);
+            row[j] = Real(value);
         }
         block.weight[t] = t < block.filled ? (rows.weights ? Real(rows.weights[source]) : Real(1)) : Real(0);
-        const std::int64_t later = begin + t + block_rows;  // rows come from all over the memory
-        if (later < rows.count) __builtin_prefetch(rows.data + rows.order[later] * rows.row_step);
+        const std::int64_t later = begin + t + block_rows;  // rows come from all over the memory, and across its lines
+        if (later < rows.count) {
+            const char* const next = rows.data + rows.order[later] * rows.row_step;
+            __builtin_prefetch(next), __builtin_prefetch(next + (block.D - 1) * rows.column_step);
+        }
     }
+    for (int t = 0; t < block.vectors * L; t += L)
+        for (int j = 0; j < width; j += L) {
+            Vector<Real> square[L];
+            unrolled<L>([&](auto i) { square[i] = load(block.row + (t + i) * width + j); });
+            turn<Real>(square);
+            for (int i = 0; i < L && j + i < block.D; ++i) store(block.x + (j + i) * block_rows + t, square[i]);
+        }
 }
 
 template <class Real>
@@ -126,16 +140,13 @@ inline std::int64_t smallest(const float* values, std::int64_t count) {
     return i;
 }
 
-// Squared distance from home beyond which few rows of a component lie.
-inline double expected_squared(int D, double deviations) { return D + deviations * std::sqrt(2.0 * D); }
-
 // Compares the rows with the components of the nearest cells, until they lie where a component expects its rows.
 // Returns how many vectors of densities that took.
 template <class Real, int Fixed>
 std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared, const std::int32_t* rows) {
     constexpr int L = lanes<Real>;
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    const Real expected = Real(expected_squared(block.D, 3));
+    const Real expected = Real(homes.expected) * Real(homes.expected);
     Real home[block_rows] = {}, best[block_rows], nearest[block_rows];
     for (int t = 0; t < block_rows; ++t) best[t] = -infinity, nearest[t] = infinity;
     cells_from_centre(block, homes, squared);
@@ -182,7 +193,6 @@ std::int64_t settle_rows(const Rows& rows, const Components& c, const Homes& hom
     constexpr int together = lanes<Real> > 8 ? lanes<Real> : 8;
     Block<Real> block(c, static_cast<char*>(workspace));
     float* squared = reinterpret_cast<float*>(block.l);  // not used here otherwise
-    const float expected = float(std::sqrt(expected_squared(block.D, 3)));
     std::int64_t work = 0;
     for (; begin < end && watch.go_on(watch.self); begin += together) {
         const std::int64_t last = begin + together < end ? begin + together : end;
@@ -191,7 +201,7 @@ std::int64_t settle_rows(const Rows& rows, const Components& c, const Homes& hom
         take_rows(block, rows, begin, last);
         work += settle_block<Real, Fixed>(block, homes, squared, rows.order + begin);
         for (std::int64_t t = begin; t < last; ++t) {
-            if (homes.distance[rows.order[t]] <= expected) continue;
+            if (homes.distance[rows.order[t]] <= homes.expected) continue;
             take_rows(block, rows, t, t + 1);
             work += settle_block<Real, Fixed>(block, homes, squared, rows.order + t);
         }
@@ -421,7 +431,6 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
         each.plane = reinterpret_cast<float*>(memory), memory += c.K * (c.D + 3) * sizeof(float);
         each.component = reinterpret_cast<std::int32_t*>(memory), memory += c.K * 4;
     }
-    const float far = float(std::sqrt(expected_squared(block.D, 8)));
     std::int64_t work = 0, home = 0;
     for (std::int64_t high = c.K; home < high;) {  // the last home that begins at or before the first row
         const std::int64_t middle = (home + high + 1) / 2;
@@ -433,7 +442,7 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
             while (homes.begin[home + 1] <= begin) ++home;
             const std::int64_t last = homes.begin[home + 1] < end ? homes.begin[home + 1] : end, j = homes.sequence[home];
             const float farthest = homes.distance[rows.order[begin]];
-            if (farthest > far) {
+            if (farthest > homes.far) {
                 take_rows(block, rows, begin, begin + 1);
                 for (int i = 0; i < block.D; ++i) alone[i] = float(double(block.row[i]) - homes.origin[i]);
                 at.add(c, homes, j, begin, begin + 1, farthest, alone), ++begin;
