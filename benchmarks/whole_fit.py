@@ -130,8 +130,8 @@ def markdown(found: dict[str, Any]) -> str:
     titles = ("default fit", "time", "ratio", "iterations", "mean log-likelihood, nats per row")
     return "\n\n".join(
         (
-            f"{case.short_name}, float64. The start of gaussmix takes {duration(statistics.median(found['start']))} of its "
-            f"time; five iterations of plain EM take {duration(statistics.median(found['five iterations']))}.",
+            f"{case.short_name}, float64. The start of gaussmix takes {duration(statistics.median(found['start']))} "
+            f"of its time; five iterations of plain EM take {duration(statistics.median(found['five iterations']))}.",
             table(titles, lines),
             f"### Predictions of {found['predictions']['rows']:,} rows",
             prediction_table(found["predictions"]),
