@@ -98,14 +98,14 @@ def lost(pruned: Statistics, dense: Statistics) -> float:
 
 
 def of_others(name: str, crowd: Crowd, n_threads: int, repeats: int) -> tuple[float, float]:
-    """Seconds of one more iteration, or of several where they are short, each; and L after the first."""
-    more = 5 if repeats > 1 else 1
+    """Seconds of one more iteration; and L after the first."""
     fit = libraries((name,))[name]
-    fit(crowd, 1, n_threads)  # its threads and buffers are there from now on
-    once = [fit(crowd, 1, n_threads) for _ in range(repeats)]
-    longer = [fit(crowd, 1 + more, n_threads) for _ in range(repeats)]
-    cost = statistics.median(o.seconds for o in longer) - statistics.median(o.seconds for o in once)
-    return cost / more, once[0].log_likelihood()
+    for _ in range(repeats):
+        first = fit(crowd, 1, n_threads)  # its threads and buffers are there from now on
+    cost = statistics.median(
+        fit(crowd, 2, n_threads).seconds - fit(crowd, 1, n_threads).seconds for _ in range(repeats)
+    )
+    return cost, first.log_likelihood()
 
 
 def measured(crowd: Crowd, names: tuple[str, ...], n_threads: int, repeats: int) -> dict[str, float]:
