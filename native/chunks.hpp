@@ -58,7 +58,8 @@ inline int parts_for(std::int64_t chunks, int threads) {
 }
 
 // A new thread may be put on the core that its creator keeps busy, and wait there for milliseconds until the system sees that
-// others rest. So it begins on one of these, and may then run wherever its creator may. Asked in vain, it begins where it is.
+// others rest. So it begins on one of these, and may then run wherever its creator may. Asked in vain, it begins where it is;
+// of one that has ended already the system may ask the caller, who comes out with the cores that it had.
 inline void begin_elsewhere([[maybe_unused]] std::thread& thread) {
 #ifdef __linux__
     cpu_set_t allowed;

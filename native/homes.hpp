@@ -161,7 +161,8 @@ public:
           rounding(c.K), stretch(c.K), own(c.K), unit(c.D), begin(c.K + 1), log_weights(log_weights) {
         homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
         homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 2, 16));
-        auto beyond = [&](double deviations) { return float(std::sqrt(double(c.D) + deviations * std::sqrt(2.0 * double(c.D)))); };
+        // The squared distance of a component's own rows is D on the average, with a variance of 2 D.
+        const auto beyond = [D = double(c.D)](double deviations) { return float(std::sqrt(D + deviations * std::sqrt(2 * D))); };
         homes.expected = beyond(3), homes.far = beyond(8);
         centres.resize(c.D * homes.cells);
         find_geometry(given_means, given_roots);
