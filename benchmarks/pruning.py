@@ -98,7 +98,7 @@ def lost(pruned: Statistics, dense: Statistics) -> float:
 
 
 def of_others(name: str, crowd: Crowd, n_threads: int, repeats: int) -> tuple[float, float]:
-    """Seconds of one more iteration; and L after the first."""
+    """Seconds of one more iteration, the median of differences of two fits in turn; and L after the first."""
     fit = libraries((name,))[name]
     for _ in range(repeats):
         first = fit(crowd, 1, n_threads)  # its threads and buffers are there from now on
