@@ -34,21 +34,21 @@ struct Neighbourhood {
 
 // One home in each lane, with its parameters turned so that the lanes hold them.
 struct HomeLanes {
-    static constexpr int L = lanes<float>;
+    static constexpr int L = lanes<float>, together = 8;
     const int D;
     int count = 0;
     std::int64_t home[L], begin[L], end[L];  // the component, and its rows
     bool alone[L];                           // one row, in the place of its home's mean
     float *mean, *factor;                    // (D, L), (D(D+1)/2 or D, L) L_j
-    Vector<float>*r, *a, *v;                 // (D)
-    float radius[L], needed[L], widest[L], size[L];  // rho, rho^2 - 2 c_j, |L_j| rho, |mu_j| + |L_j| rho
+    Vector<float>*r, *a, *plane;             // (D), (D), (together, D + 2)
+    float radius[L], needed[L], size[L];     // rho, rho^2 - 2 c_j, |mu_j| + |L_j| rho
 
     static std::size_t bytes(const Components& c) {
-        return (4 * c.D + (c.diagonal ? c.D : triangle(int(c.D)))) * sizeof(Vector<float>);
+        return (3 * c.D + together * (c.D + 2) + (c.diagonal ? c.D : triangle(int(c.D)))) * sizeof(Vector<float>);
     }
     HomeLanes(const Components& c, char* memory) : D(int(c.D)) {
-        r = reinterpret_cast<Vector<float>*>(memory), a = r + D, v = a + D;
-        mean = reinterpret_cast<float*>(v + D), factor = mean + D * L;
+        r = reinterpret_cast<Vector<float>*>(memory), a = r + D, plane = a + D;
+        mean = reinterpret_cast<float*>(plane + together * (D + 2)), factor = mean + D * L;
     }
 
     // Rows [first, last) of home j, none farther from it than rho. With `centre` they lie there, all of them.
@@ -58,11 +58,11 @@ struct HomeLanes {
         home[count] = j, begin[count] = first, end[count] = last, alone[count] = centre != nullptr;
         rho *= homes.stretch[j];
         needed[count] = rho * rho - 2 * float(c.constant[j]);
-        radius[count] = centre ? 0 : rho, widest[count] = homes.factor_norm[j] * radius[count];
+        radius[count] = centre ? 0 : rho;
         if (!centre) centre = homes.means + j * D;
         float squared = 0;
         for (int i = 0; i < D; ++i) mean[i * L + count] = centre[i], squared += centre[i] * centre[i];
-        size[count] = std::sqrt(squared) + widest[count];
+        size[count] = std::sqrt(squared) + homes.factor_norm[j] * radius[count];
         const float* from = homes.factors + (c.shared ? 0 : j) * entries;
         for (int i = 0; i < entries; ++i) factor[i * L + count] = from[i];
         ++count;
@@ -75,45 +75,56 @@ struct HomeLanes {
     }
 };
 
-// Fills the neighbourhoods of the homes in the lanes; false if the watch says so.
+// The homes that component k may matter to, a bit for each; and, to `plane` (D + 2), what their planes hold in common.
 template <int Fixed>
-bool find_neighbours(const Components& c, const Homes& homes, HomeLanes& at, Neighbourhood* found, const Watch& watch) {
+inline unsigned near_homes(const Components& c, const Homes& homes, const HomeLanes& at, std::int64_t k, Vector<float>* plane) {
     constexpr int L = lanes<float>;
     const int D = Fixed ? Fixed : at.D, entries = c.diagonal ? D : triangle(D);
-    const Vector<float> radius = load(at.radius), needed = load(at.needed), size = load(at.size);
     Vector<float> in_registers[3][Fixed ? Fixed : 1];
-    Vector<float>*r = Fixed ? in_registers[0] : at.r, *a = Fixed ? in_registers[1] : at.a,
-                 *v = Fixed ? in_registers[2] : at.v;
-    for (int lane = 0; lane < at.count; ++lane) found[lane].count = 0;
-    for (std::int64_t k = 0; k < c.K; ++k) {
-        if (k % 512 == 0 && !watch.go_on(watch.self)) return false;
-        const float* mean = homes.means + k * D;
-        const float* root = homes.roots + (c.shared ? 0 : k) * entries;
+    Vector<float>*r = Fixed ? in_registers[0] : at.r, *a = Fixed ? in_registers[1] : at.a, *v = Fixed ? in_registers[2] : plane;
+    const float* mean = homes.means + k * D;
+    const float* root = homes.roots + (c.shared ? 0 : k) * entries;
 #pragma GCC unroll 8
-        for (int i = 0; i < D; ++i) r[i] = load(at.mean + i * L) - mean[i];
-        whiten<float, Fixed>(root, r, a, D, c.diagonal);
-        unwhiten<float, Fixed>(root, a, v, D, c.diagonal);
-        const Vector<float> squared = norm_squared<float, Fixed>(a, D);
-        const Vector<float> lost = (size + homes.size[k]) * homes.rounding[k];  // m
-        const Vector<float> least = squared * (1 - tolerated / 2) - lost * lost * (0.5f / tolerated);
-        // d sqrt(q) <= (d^2 / b + b q) / 2 for any b.
-        constexpr float balance = 1.6f;
-        const Vector<float> q = 2 * homes.own[k] + needed;
-        const Vector<float> ahead = least - (squared * (0.5f / balance) + q * (0.5f * balance)) * homes.stretch[k];
-        const Vector<float> room = ahead > 0.0f ? ahead * ahead : Vector<float>{};
-        const Vector<float> widest = load(at.widest);
-        if (!lane_bits<float>(~(room > norm_squared<float, Fixed>(v, D) * (widest * widest)))) continue;  // |L_j^T v| <= |L_j| |v|
-        const Vector<float> spread = spread_along<Fixed>(at.factor, v, D, c.diagonal);
-        const auto apart = room > spread * (radius * radius);
-        for (unsigned near = ~lane_bits<float>(apart) & ((1u << at.count) - 1); near; near &= near - 1) {
-            const int lane = __builtin_ctz(near);
-            Neighbourhood& to = found[lane];
-            float* plane = to.plane + std::int64_t(to.count) * (D + 3);
-            for (int i = 0; i < D; ++i) plane[i] = reinterpret_cast<const float*>(v + i)[lane];
-            plane[D] = reinterpret_cast<const float*>(&least)[lane];
-            plane[D + 1] = reinterpret_cast<const float*>(&squared)[lane] * (homes.stretch[k] * homes.stretch[k]);
-            plane[D + 2] = homes.own[k];
-            to.component[to.count++] = std::int32_t(k);
+    for (int i = 0; i < D; ++i) r[i] = load(at.mean + i * L) - mean[i];
+    whiten<float, Fixed>(root, r, a, D, c.diagonal);
+    unwhiten<float, Fixed>(root, a, v, D, c.diagonal);
+    const Vector<float> squared = norm_squared<float, Fixed>(a, D);
+    const Vector<float> lost = (load(at.size) + homes.size[k]) * homes.rounding[k];  // m
+    const Vector<float> least = squared * (1 - tolerated / 2) - lost * lost * (0.5f / tolerated);
+    // d sqrt(q) <= (d^2 / b + b q) / 2 for any b.
+    constexpr float balance = 1.6f;
+    const Vector<float> q = 2 * homes.own[k] + load(at.needed), radius = load(at.radius);
+    const Vector<float> ahead = least - (squared * (0.5f / balance) + q * (0.5f * balance)) * homes.stretch[k];
+    const Vector<float> room = ahead > 0.0f ? ahead * ahead : Vector<float>{};
+#pragma GCC unroll 8
+    for (int i = 0; Fixed && i < D; ++i) plane[i] = v[i];
+    plane[D] = least, plane[D + 1] = squared * (homes.stretch[k] * homes.stretch[k]);
+    return lane_bits<float>(~(room > spread_along<Fixed>(at.factor, v, D, c.diagonal) * (radius * radius)));
+}
+
+// Fills the neighbourhoods of the homes in the lanes; false if the watch says so. Several components are looked at before
+// any plane is written: how many homes are near one is hard to predict, and a wrong guess would wait for all of its test.
+template <int Fixed>
+bool find_neighbours(const Components& c, const Homes& homes, HomeLanes& at, Neighbourhood* found, const Watch& watch) {
+    constexpr int L = lanes<float>, together = HomeLanes::together;
+    const int D = Fixed ? Fixed : at.D;
+    const unsigned in_use = (1u << at.count) - 1;
+    for (int lane = 0; lane < at.count; ++lane) found[lane].count = 0;
+    for (std::int64_t first = 0; first < c.K; first += together) {
+        if (first % 512 == 0 && !watch.go_on(watch.self)) return false;
+        const int count = int(c.K - first < together ? c.K - first : together);
+        unsigned near[together];
+        for (int i = 0; i < count; ++i) near[i] = near_homes<Fixed>(c, homes, at, first + i, at.plane + i * (D + 2)) & in_use;
+        for (int i = 0; i < count; ++i) {
+            const float* planes = reinterpret_cast<const float*>(at.plane + i * (D + 2));
+            for (unsigned left = near[i]; left; left &= left - 1) {
+                const int lane = __builtin_ctz(left);
+                Neighbourhood& to = found[lane];
+                float* plane = to.plane + std::int64_t(to.count) * (D + 3);
+                for (int j = 0; j < D + 2; ++j) plane[j] = planes[j * L + lane];
+                plane[D + 2] = homes.own[first + i];
+                to.component[to.count++] = std::int32_t(first + i);
+            }
         }
     }
     return true;

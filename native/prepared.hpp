@@ -28,7 +28,7 @@ struct Prepared {
 
     Prepared(std::int64_t K, std::int64_t D, bool diagonal, std::int64_t slices, const double* log_weights,
              const double* means, const double* roots, double log_noise)
-        : constant(K), high(K * D + 64 / sizeof(Real)), low(K * D), rest(K * D) {
+        : constant(K), high(K * D + 64 / sizeof(Real)), low(high.size()), rest(K * D) {
         whitening.reserve(slices * (diagonal ? D : D * (D + 1) / 2));
         std::vector<double> log_root(slices);
         for (std::int64_t k = 0; k < slices; ++k)

@@ -27,7 +27,7 @@ struct Components {
     // Tiles form residuals about the rounded means; whitening adds what the rounding left, and sums are moved to the
     // means at the end, in double.
     const void* mean_high;  // (K, D) Real: the mean, rounded; readable for 64 bytes behind them
-    const void* mean_low;   // (K, D) Real: what the rounding left (zero for double)
+    const void* mean_low;   // (K, D) Real: what the rounding left (zero for double); likewise readable
     const void* rest;       // (K, D) Real: -W_k mean_low
     const void* centre;     // (D) Real, tied: rows are whitened once, about it; null where that would lose digits
     const void* centred;    // (K, D) Real: W (mu_k - centre)

@@ -13,6 +13,11 @@ namespace {
 
 constexpr int block_rows = 64;
 
+// A component and a vector of the block's rows.
+struct Piece {
+    std::int32_t component, vector;
+};
+
 // A few rows, twice: samples in the lanes, and features in the lanes (filled up with zeros).
 template <class Real>
 struct Block {
@@ -24,16 +29,16 @@ struct Block {
     float* from_home;                               // (D, block_rows) x - mu of the home
     float* most_single;                             // (block_rows) no more than `most`
     Real *row, *residual, *weighted;                // (block_rows, strips L)
-    Real *weight, *most, *total, *scale, *log_density, *gamma;  // (block_rows)
+    Real *weight, *most, *total, *scale, *log_density, *noise;  // (block_rows)
     Vector<Real>*r, *y;                             // (D)
-    Real* l;                                        // (pieces, L): l_k, then e_k, of one vector of rows
-    std::int32_t *piece_component, *piece_vector;   // (pieces)
+    Real* l;                                        // (pieces, L): l_k, then e_k
+    Piece* piece;
     int pieces = 0;
 
     static std::size_t bytes(const Components& c) {
         const std::int64_t padded = (c.D + L - 1) / L * L, pieces = (c.K + 1) * (block_rows / L);
         return sizeof(Real) * (block_rows * (c.D + 3 * padded + 6) + 2 * c.D * L + pieces * L) +
-               sizeof(float) * block_rows * (c.D + 1) + pieces * 8;
+               sizeof(float) * block_rows * (c.D + 1) + pieces * sizeof(Piece);
     }
     Block(const Components& components, char* memory)
         : c(components), D(int(c.D)), strips((D + L - 1) / L) {
@@ -43,11 +48,12 @@ struct Block {
         x = take(D * block_rows);
         row = take(strips * L * block_rows), residual = take(strips * L * block_rows), weighted = take(strips * L * block_rows);
         weight = take(block_rows), most = take(block_rows), total = take(block_rows), scale = take(block_rows);
-        log_density = take(block_rows), gamma = take(block_rows);
+        log_density = take(block_rows), noise = take(block_rows);
         l = take((c.K + 1) * block_rows);
         from_home = reinterpret_cast<float*>(next), most_single = from_home + D * block_rows;
-        piece_component = reinterpret_cast<std::int32_t*>(most_single + block_rows), piece_vector = piece_component + (c.K + 1) * (block_rows / L);
+        piece = reinterpret_cast<Piece*>(most_single + block_rows);
         for (int i = 0; i < strips * L * block_rows; ++i) row[i] = 0;
+        for (int i = 0; i < D * block_rows; ++i) x[i] = 0;
     }
     const Real* high(std::int64_t k) const { return static_cast<const Real*>(c.mean_high) + k * D; }
     const Real* low(std::int64_t k) const { return static_cast<const Real*>(c.mean_low) + k * D; }
@@ -218,45 +224,47 @@ inline float below(Real l) {
     return rounded - 2e-7f * (rounded < 0 ? -rounded : rounded);
 }
 
-// l_k of the component for one vector of rows; kept where it may matter.
+// l_k of a piece, which becomes the next of those that are kept if it may matter to one of its rows.
 template <class Real, int Fixed>
-inline void add_piece(Block<Real>& block, const Homes& homes, std::int64_t k, int v) {
+inline void evaluate(Block<Real>& block, const Homes& homes, Piece piece) {
     constexpr int L = lanes<Real>;
+    const int k = piece.component, v = piece.vector;
     const Vector<Real> l = Real(block.c.constant[k]) - Real(0.5) * distance_squared<Real, Fixed>(block, k, v);
     const Vector<Real> before = load(block.most + v * L), most = l > before ? l : before;
     store(block.most + v * L, most);
-    for (int t = v * L; t < (v + 1) * L; ++t) block.most_single[t] = below(block.most[t]);
-    if (!any<Real>(l > most + Real(homes.drop[k]))) return;
     store(block.l + std::int64_t(block.pieces) * L, l);
-    block.piece_component[block.pieces] = std::int32_t(k), block.piece_vector[block.pieces++] = v;
+    block.piece[block.pieces] = piece;
+    block.pieces += any<Real>(l > most + Real(homes.drop[k]));
 }
 
 // Rows relative to their home's mean; zero where a row is alone.
 template <class Real>
-void leave_home(Block<Real>& block, std::int64_t home, bool alone) {
-    constexpr int L = lanes<float>;
-    const int padded = (block.filled + L - 1) / L * L;
+void leave_home(Block<Real>& block, std::int64_t home, bool alone, int padded) {
     const Real *high = block.high(home), *low = block.low(home);
-    for (int j = 0; j < block.D; ++j)
-        for (int t = 0; t < padded; ++t) {
-            const Real x = block.x[j * block_rows + (t < block.filled ? t : 0)];
-            block.from_home[j * block_rows + t] = alone ? 0.0f : float((x - high[j]) - low[j]);
-        }
+    for (int j = 0; j < block.D; ++j) {
+        const Real* x = block.x + j * block_rows;
+        float* to = block.from_home + j * block_rows;
+        for (int t = 0; t < padded; ++t) to[t] = alone ? 0.0f : float((x[t] - high[j]) - low[j]);
+    }
 }
 
-// All l_k that may matter, and the largest for each row. Returns the work, in vectors of densities.
+// All l_k that may matter, and the largest for each row. Returns the work, in vectors of densities. Which planes a row is
+// behind cannot be predicted: pieces are listed by all of them first, without a branch, then evaluated.
 template <class Real, int Fixed>
 std::int64_t densities(Block<Real>& block, const Homes& homes, std::int64_t home, bool alone, const Neighbourhood& near) {
     constexpr int L = lanes<float>, parts = L / lanes<Real>;
-    constexpr unsigned one_part = (1u << lanes<Real>) - 1;
+    constexpr unsigned all = (1u << L) - 1, one_part = (1u << lanes<Real>) - 1;
     const int D = Fixed ? Fixed : block.D, vectors = (block.filled + L - 1) / L;
+    const unsigned all_of_last = all >> (vectors * L - block.filled);
     for (int t = 0; t < block_rows; ++t) block.most[t] = Real(block.c.log_noise);
     block.pieces = 0;
-    for (int v = 0; v < block.vectors; ++v) add_piece<Real, Fixed>(block, homes, home, v);
-    leave_home(block, home, alone);
-    std::int64_t work = block.vectors + vectors * near.count / 4;
+    for (int v = 0; v < block.vectors; ++v) evaluate<Real, Fixed>(block, homes, {std::int32_t(home), v});
+    for (int t = 0; t < vectors * L; ++t) block.most_single[t] = below(block.most[t]);
+    leave_home(block, home, alone, vectors * L);
+    const int first = block.pieces;
+    int last = first;
     for (int e = 0; e < near.count; ++e) {
-        const std::int64_t k = near.component[e];
+        const std::int32_t k = near.component[e];
         if (k == home) continue;
         const float *plane = near.plane + std::int64_t(e) * (D + 3), least = plane[D], own = plane[D + 2];
         const float twice = 2 * plane[D + 1];
@@ -267,14 +275,15 @@ std::int64_t densities(Block<Real>& block, const Homes& homes, std::int64_t home
             for (int j = 1; j < D; ++j) ahead += load(r + j * block_rows) * plane[j];
             ahead = ahead > 0.0f ? ahead : Vector<float>{};
             const Vector<float> limit = (own - load(block.most_single + f * L)) * twice;
-            unsigned bits = lane_bits<float>(~(ahead * ahead > limit));
-            for (int v = f * parts; bits && v < block.vectors; ++v, bits >>= parts == 1 ? 0 : lanes<Real>) {
-                if (bits & one_part) add_piece<Real, Fixed>(block, homes, k, v), ++work;
-                if constexpr (parts == 1) break;
+            const unsigned bits = lane_bits<float>(~(ahead * ahead > limit)) & (f + 1 < vectors ? all : all_of_last);
+            for (int part = 0; part < parts; ++part) {
+                block.piece[last] = {k, f * parts + part};
+                last += (bits >> (part * lanes<Real>) & one_part) != 0;
             }
         }
     }
-    return work;
+    for (int p = first; p < last; ++p) evaluate<Real, Fixed>(block, homes, block.piece[p]);
+    return block.vectors + vectors * near.count / 4 + last - first;
 }
 
 // Bayes' theorem for the pairs that matter: l_k -> e_k, 0 for the others; ln p and w / s per row. Eqs. (4), (5).
@@ -285,19 +294,20 @@ void weigh_pieces(Block<Real>& block, const Homes& homes) {
     const Real noise = Real(block.c.log_noise);
     for (int t = 0; t < block.vectors * L; t += L) {
         const Vector<Real> most = load(block.most + t), shift = most > -infinity ? most : Vector<Real>{};
-        store(block.gamma + t, exp_negative<Real, false>(noise - shift));  // noise alone, so far
-        store(block.total + t, load(block.gamma + t));
+        store(block.noise + t, exp_negative<Real, false>(noise - shift));
+        store(block.total + t, load(block.noise + t));
     }
     int kept = 0;
     for (int p = 0; p < block.pieces; ++p) {
-        const int t = block.piece_vector[p] * L, k = block.piece_component[p];
+        const Piece piece = block.piece[p];
+        const int t = piece.vector * L;
         const Vector<Real> most = load(block.most + t), l = load(block.l + std::int64_t(p) * L);
-        const auto matters = l > most + Real(homes.drop[k]);
-        if (!any<Real>(matters)) continue;
+        const auto matters = l > most + Real(homes.drop[piece.component]);
         const Vector<Real> e = matters ? exp_negative<Real, false>(l - most) : Vector<Real>{};
         store(block.total + t, load(block.total + t) + e);
         store(block.l + std::int64_t(kept) * L, e);
-        block.piece_component[kept] = k, block.piece_vector[kept++] = t / L;
+        block.piece[kept] = piece;
+        kept += any<Real>(matters);
     }
     block.pieces = kept;
     for (int t = 0; t < block.vectors * L; t += L) {
@@ -309,6 +319,33 @@ void weigh_pieces(Block<Real>& block, const Homes& homes) {
 }
 
 // ---- statistics, eqs. (7), (8) ----------------------------------------------------------------------------------------
+
+// Rows with mass in the pieces [first, last), all of component k: x - mu and g (x - mu) with features in the lanes. Returns
+// how many, and adds their responsibilities g to the mass.
+template <class Real>
+int collect(Block<Real>& block, int first, int last, std::int64_t k, double& mass) {
+    constexpr int L = lanes<Real>;
+    const int width = block.strips * L;
+    const Real *high = block.high(k), *low = block.low(k);
+    int count = 0;
+    for (int p = first; p < last; ++p) {
+        const int t = block.piece[p].vector * L;
+        const Vector<Real> g = load(block.l + std::int64_t(p) * L) * load(block.scale + t);
+        Real gamma[L];
+        store(gamma, g);
+        for (unsigned rows = lane_bits<Real>(g > Real(0)); rows; rows &= rows - 1, ++count) {
+            const int v = __builtin_ctz(rows);
+            for (int j = 0; j < width; j += L) {
+                Vector<Real> r = load(block.row + (t + v) * width + j) - load(high + j);
+                if constexpr (sizeof(Real) == 4) r -= load(low + j);
+                store(block.residual + count * width + j, r);
+                store(block.weighted + count * width + j, r * gamma[v]);
+            }
+            mass += double(gamma[v]);
+        }
+    }
+    return count;
+}
 
 // Rows i to i + Height of sum g r r^T, up to the diagonal, over `count` rows.
 template <class Real, int Height>
@@ -324,75 +361,34 @@ void outer_rows(const Block<Real>& block, int count, int i, double* second) {
             for (int h = 0; h < Height; ++h) total[h] += r * gr[h];
         }
         for (int h = 0; h < Height && i + h < block.D; ++h) {
-            double* to = second + (i + h) * block.D + j;
-            if constexpr (sizeof(Real) == 8)
-                if (j + L <= block.D) {  // what comes to lie above the diagonal is not read
-                    store(to, load(to) + total[h]);
-                    continue;
-                }
-            const int columns = i + h + 1 - j < L ? i + h + 1 - j : L;
-            for (int v = 0; v < columns; ++v) to[v] += double(total[h][v]);
+            // Above the diagonal nothing is read.
+            const int columns = j + L <= block.D || i + h + 1 - j > L ? L : i + h + 1 - j;
+            add_to<Real>(second + (i + h) * block.D + j, total[h], columns);
         }
     }
 }
 
-// Adds `count` rows of responsibilities `gamma`, whose residuals lie in the block, to the sums of component k.
+// Adds the `count` rows in the block to the moments of component k.
 template <class Real>
-void add_moments(Block<Real>& block, int count, std::int64_t k, Sums& sums) {
+void add_moments(const Block<Real>& block, int count, std::int64_t k, Sums& sums) {
     constexpr int L = lanes<Real>;
     const int D = block.D, width = block.strips * L;
-    for (int t = 0; t < count; ++t) sums.mass[k] += double(block.gamma[t]);
+    double* const second = sums.second + (block.c.shared ? 0 : k) * D * (block.c.diagonal ? 1 : D);
     for (int j = 0; j < D; j += L) {
-        Vector<Real> first{}, second{};
+        Vector<Real> total{}, squares{};
         for (int t = 0; t < count; ++t) {
-            const Vector<Real> r = load(block.residual + t * width + j), gr = r * block.gamma[t];
-            store(block.weighted + t * width + j, gr);
-            first += gr, second += gr * r;
+            const Vector<Real> gr = load(block.weighted + t * width + j);
+            total += gr;
+            if (block.c.diagonal) squares += gr * load(block.residual + t * width + j);
         }
-        for (int v = 0; v < L && j + v < D; ++v) {
-            sums.first[k * D + j + v] += double(first[v]);
-            if (block.c.diagonal) sums.second[k * D + j + v] += double(second[v]);
-        }
+        const int columns = D - j < L ? D - j : L;
+        add_to<Real>(sums.first + k * D + j, total, columns);
+        if (block.c.diagonal) add_to<Real>(second + j, squares, columns);
     }
     if (block.c.diagonal) return;
-    double* to = sums.second + (block.c.shared ? 0 : k) * D * D;
     int i = 0;
-    for (; i + 4 < D; i += 8) outer_rows<Real, 8>(block, count, i, to);
-    if (i < D) outer_rows<Real, 4>(block, count, i, to);
-}
-
-// x - mu with features in the lanes.
-template <class Real>
-inline Vector<Real> less(Vector<Real> x, const Real* high, const Real* low) {
-    if constexpr (sizeof(Real) == 8) return x - load(high);
-    return (x - load(high)) - load(low);
-}
-
-// Rows with mass in the pieces [first, last), all of component k; their residuals and responsibilities.
-template <class Real>
-int collect(Block<Real>& block, int first, int last, std::int64_t k) {
-    constexpr int L = lanes<Real>;
-    const int width = block.strips * L;
-    Real high[L], low[L];
-    int count = 0;
-    for (int strip = 0; strip < block.strips; ++strip) {
-        for (int v = 0; v < L; ++v) {
-            const int j = strip * L + v;
-            high[v] = j < block.D ? block.high(k)[j] : Real(0), low[v] = j < block.D ? block.low(k)[j] : Real(0);
-        }
-        count = 0;
-        for (int p = first; p < last; ++p) {
-            const int t = block.piece_vector[p] * L;
-            const Vector<Real> g = load(block.l + std::int64_t(p) * L) * load(block.scale + t);
-            for (unsigned rows = lane_bits<Real>(g > Real(0)); rows; rows &= rows - 1) {
-                const int v = __builtin_ctz(rows);
-                const Vector<Real> x = load(block.row + (t + v) * width + strip * L);
-                store(block.residual + count * width + strip * L, less(x, high, low));
-                block.gamma[count++] = reinterpret_cast<const Real*>(&g)[v];
-            }
-        }
-    }
-    return count;
+    for (; i + 4 < D; i += 8) outer_rows<Real, 8>(block, count, i, second);
+    if (i < D) outer_rows<Real, 4>(block, count, i, second);
 }
 
 template <class Real>
@@ -401,12 +397,12 @@ void add_block(Block<Real>& block, const Rows& rows, std::int64_t begin, Sums& s
         const double w = rows.weights ? rows.weights[rows.order[begin + t]] : 1.0;
         sums.weight += w;
         if (w > 0) sums.log_likelihood += w * double(block.log_density[t]);
-        sums.noise += double(block.gamma[t]) * double(block.scale[t]);
+        sums.noise += double(block.noise[t]) * double(block.scale[t]);
     }
     for (int first = 0, last = 0; first < block.pieces; first = last) {
-        const std::int64_t k = block.piece_component[first];
-        while (last < block.pieces && block.piece_component[last] == k) ++last;
-        const int count = collect(block, first, last, k);
+        const std::int64_t k = block.piece[first].component;
+        while (last < block.pieces && block.piece[last].component == k) ++last;
+        const int count = collect(block, first, last, k, sums.mass[k]);
         if (count == 0) continue;
         if (sums.touched) sums.touched[k] = true;
         add_moments(block, count, k, sums);
