@@ -119,8 +119,10 @@ class Pruning {
             unit[j] = 1 / variance;
             for (std::int64_t cell = 0; cell < homes.cells; ++cell) {
                 const std::int64_t first = cell * homes.cell, last = std::min(first + homes.cell, c.K);
+                float& centre = centres[j * homes.stride + cell];
+                centre = 0;
                 for (std::int64_t at = first; at < last; ++at)
-                    centres[j * homes.cells + cell] += means[sequence[at] * c.D + j] / float(last - first);
+                    centre += means[sequence[at] * c.D + j] / float(last - first);
             }
         }
     }
@@ -159,12 +161,13 @@ public:
           distance(std::make_unique_for_overwrite<float[]>(rows.count)), origin(c.D), drop(c.K),
           means(c.K * c.D), roots((c.shared ? 1 : c.K) * size), factors(roots.size()), factor_norm(c.K), mean_size(c.K),
           rounding(c.K), stretch(c.K), own(c.K), unit(c.D), begin(c.K + 1), log_weights(log_weights) {
-        homes.cell = 8, homes.cells = (c.K + homes.cell - 1) / homes.cell;
-        homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 2, 16));
+        homes.cell = 4, homes.cells = (c.K + homes.cell - 1) / homes.cell;
+        homes.most_cells = std::min<std::int64_t>(homes.cells, std::clamp<std::int64_t>(homes.cells / 8, 8, 24));
         // The squared distance of a component's own rows is D on the average, with a variance of 2 D.
         const auto beyond = [D = double(c.D)](double deviations) { return float(std::sqrt(D + deviations * std::sqrt(2 * D))); };
         homes.expected = beyond(3), homes.far = beyond(8);
-        centres.resize(c.D * homes.cells);
+        homes.stride = (homes.cells + 15) / 16 * 16;
+        centres.assign(c.D * homes.stride, std::numeric_limits<float>::infinity());
         find_geometry(given_means, given_roots);
         find_thresholds();
         find_cells();

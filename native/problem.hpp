@@ -51,7 +51,8 @@ struct Homes {
     const float* own;              // (K) o_k = c_k - drop_k, rounded up
     std::int64_t cell, cells;      // components in a cell of the sequence, how many cells
     std::int64_t most_cells;       // how many a row looks into for its home
-    const float* centres;          // (D, cells) from the origin
+    const float* centres;          // (D, stride) of the cells, from the origin; behind them infinity
+    std::int64_t stride;           // a multiple of any vector's lanes
     const float* unit;             // (D) 1 / variance within components, typically
     std::int32_t* home;            // (N) of each row
     float* distance;               // (N) of each row from its home, rho, rounded up

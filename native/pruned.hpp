@@ -119,31 +119,34 @@ inline Vector<Real> distance_squared(Block<Real>& block, std::int64_t k, int v) 
 
 // Squared distances of the block's centre from those of the cells, in units of the features' spread within components.
 template <class Real>
-void cells_from_centre(const Block<Real>& block, const Homes& homes, float* squared) {
+void cells_from_centre(Block<Real>& block, const Homes& homes, float* squared) {
     constexpr int L = lanes<float>;
-    const std::int64_t padded = (homes.cells + L - 1) / L * L;
-    for (std::int64_t cell = 0; cell < padded; ++cell)
-        squared[cell] = cell < homes.cells ? 0 : std::numeric_limits<float>::infinity();
+    float* centre = block.from_home;  // not used here otherwise
     for (int j = 0; j < block.D; ++j) {
-        double total = 0;
-        for (int t = 0; t < block.filled; ++t) total += double(block.x[j * block_rows + t]) - homes.origin[j];
-        const float unit = homes.unit[j], centre = float(total / block.filled), *from = homes.centres + j * homes.cells;
-        for (std::int64_t cell = 0; cell < homes.cells; ++cell)
-            squared[cell] += unit * (centre - from[cell]) * (centre - from[cell]);
+        Vector<Real> total{};
+        for (int v = 0; v < block.vectors; ++v) total += load(block.x + j * block_rows + v * lanes<Real>) - Real(homes.origin[j]);
+        centre[j] = float(sum<Real>(total)) / float(block.vectors * lanes<Real>);
+    }
+    for (std::int64_t cell = 0; cell < homes.cells; cell += L) {
+        Vector<float> total{};
+        for (int j = 0; j < block.D; ++j) {
+            const Vector<float> gap = load(homes.centres + j * homes.stride + cell) - centre[j];
+            total += gap * gap * homes.unit[j];
+        }
+        store(squared + cell, total);
     }
 }
 
 // The first of the smallest of `count` numbers, which are filled up with infinities.
 inline std::int64_t smallest(const float* values, std::int64_t count) {
     constexpr int L = lanes<float>;
-    Vector<float> least = load(values);
-    for (std::int64_t i = L; i < count; i += L) least = load(values + i) < least ? load(values + i) : least;
-    float lowest = least[0];
-    for (int lane = 1; lane < L; ++lane) lowest = least[lane] < lowest ? float(least[lane]) : lowest;
+    Vector<float> lowest = load(values);
+    for (std::int64_t i = L; i < count; i += L) lowest = load(values + i) < lowest ? load(values + i) : lowest;
+    const float limit = least<float>(lowest);
     std::int64_t i = 0;
-    while (i + L < count && !any<float>(load(values + i) <= lowest)) i += L;
-    while (i + 1 < count && !(values[i] <= lowest)) ++i;
-    return i;
+    while (i + L < count && !any<float>(load(values + i) <= limit)) i += L;
+    const unsigned found = lane_bits<float>(load(values + i) <= limit);
+    return found ? i + __builtin_ctz(found) : i;  // none: not a number
 }
 
 // Compares the rows with the components of the nearest cells, until they lie where a component expects its rows.
@@ -159,9 +162,7 @@ std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared
     bool waiting[block_rows / L];
     for (bool& each : waiting) each = true;
     std::int64_t work = 0;
-    // The cells nearest to one row alone are surer than those nearest to several.
-    const std::int64_t rounds = block.filled == 1 ? (homes.most_cells + 1) / 2 : homes.most_cells;
-    for (int round = 0; round < rounds; ++round) {
+    for (int round = 0; round < homes.most_cells; ++round) {
         const std::int64_t cell = smallest(squared, homes.cells);
         squared[cell] = std::numeric_limits<float>::infinity();
         const std::int64_t first = cell * homes.cell, last = first + homes.cell < block.c.K ? first + homes.cell : block.c.K;

@@ -169,13 +169,21 @@ template <class Real, int Block = 1>
     }
 }
 
-// The sum of all lanes, halves on halves.
-template <class Real, int Half = lanes<Real> / 2>
-inline Real sum(Vector<Real> v) {
+// All lanes in one, halves on halves.
+template <class Real, int Half = lanes<Real> / 2, class Both>
+[[gnu::always_inline]] inline Real reduced(Vector<Real> v, const Both& both) {
     if constexpr (Half == 0)
         return v[0];
     else
-        return sum<Real, Half / 2>(v + shuffle<Real>(v, v, [](int i) { return i ^ Half; }));
+        return reduced<Real, Half / 2>(both(v, shuffle<Real>(v, v, [](int i) { return i ^ Half; })), both);
+}
+template <class Real>
+inline Real sum(Vector<Real> v) {
+    return reduced<Real>(v, [](Vector<Real> a, Vector<Real> b) { return a + b; });
+}
+template <class Real>
+inline Real least(Vector<Real> v) {
+    return reduced<Real>(v, [](Vector<Real> a, Vector<Real> b) { return a < b ? a : b; });
 }
 
 // to[0..count) += v, in double; no more than v has.
