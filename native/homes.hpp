@@ -18,7 +18,6 @@ constexpr double epsilon = 1e-14;
 
 class Pruning {
     const Components c;  // without joint sums
-    const bool joint;    // whether the dense pass has them
     const Level& level;
     const bool single;
     const double weight;  // of all rows
@@ -36,34 +35,22 @@ class Pruning {
         components.offset = nullptr;
         return components;
     }
-    // F = W^-1, lower triangular.
+    // F = W^-1, lower triangular, row by row of the rows before it.
     void invert(const double* root, double* factor) const {
         for (std::int64_t i = 0; i < c.D; ++i) {
             const double* row = root + (c.diagonal ? i : i * (i + 1) / 2);
-            if (c.diagonal) {
-                factor[i] = 1 / row[0];
-                continue;
+            double* to = factor + (row - root);
+            const double pivot = c.diagonal ? row[0] : row[i];
+            std::fill_n(to, c.diagonal ? 0 : i, 0.0);
+            for (std::int64_t m = 0; m < i && !c.diagonal; ++m) {
+                const double scale = row[m] / pivot, *before = factor + m * (m + 1) / 2;
+                for (std::int64_t j = 0; j <= m; ++j) to[j] -= scale * before[j];
             }
-            for (std::int64_t j = 0; j <= i; ++j) {
-                double total = i == j ? 1 : 0;
-                for (std::int64_t m = j; m < i; ++m) total -= row[m] * factor[m * (m + 1) / 2 + j];
-                factor[i * (i + 1) / 2 + j] = total / row[i];
-            }
+            to[c.diagonal ? 0 : i] = 1 / pivot;
         }
     }
     double length(const double* values, std::int64_t count) const {
         return std::sqrt(std::inner_product(values, values + count, values, 0.0));
-    }
-    // No less than the largest singular value of a triangle A, nor much more: |A A^T|_F^(1/2).
-    double spectral_norm(const double* triangle) const {
-        double sum = 0;
-        for (std::int64_t i = 0; i < c.D; ++i)
-            for (std::int64_t j = c.diagonal ? i : 0; j <= i; ++j) {
-                auto row = [&](std::int64_t of) { return triangle + (c.diagonal ? of : of * (of + 1) / 2); };
-                const double product = std::inner_product(row(j), row(j) + (c.diagonal ? 1 : j + 1), row(i), 0.0);
-                sum += (i == j ? 1 : 2) * product * product;
-            }
-        return std::sqrt(std::sqrt(sum)) * (1 + 1e-5);
     }
     // Means from their median; W_k and L_k in packed rows, with their norms.
     void find_geometry(const double* given_means, const double* given_roots) {
@@ -87,9 +74,9 @@ class Pruning {
             invert(root.data(), factor.data());
             std::copy(root.begin(), root.end(), roots.begin() + k * size);
             std::copy(factor.begin(), factor.end(), factors.begin() + k * size);
-            factor_norm[k] = float(spectral_norm(factor.data()));
-            const double errors = unit_roundoff * length(root.data(), size);
-            rounding[k] = float(20 * errors), stretch[k] = float(1 + 1e-6 + errors * length(factor.data(), size));
+            const double errors = unit_roundoff * length(root.data(), size), spread = length(factor.data(), size);
+            factor_norm[k] = float(spread * (1 + 1e-6));
+            rounding[k] = float(20 * errors), stretch[k] = float(1 + 1e-6 + errors * spread);
         }
     }
     void keep_everywhere(std::int64_t k) {
@@ -155,7 +142,7 @@ class Pruning {
 public:
     Pruning(const Components& components, const Level& level, bool single, const Rows& rows, const double* log_weights,
             const double* given_means, const double* given_roots)
-        : c(with_own_sums(components)), joint(suited_to(components).offset), level(level), single(single),
+        : c(with_own_sums(components)), level(level), single(single),
           weight(rows.weights ? std::accumulate(rows.weights, rows.weights + rows.count, 0.0) : double(rows.count)),
           size(c.diagonal ? c.D : c.D * (c.D + 1) / 2), sequence(c.K), home(std::make_unique_for_overwrite<std::int32_t[]>(rows.count)),
           distance(std::make_unique_for_overwrite<float[]>(rows.count)), origin(c.D), drop(c.K),
@@ -178,32 +165,45 @@ public:
         homes.home = home.get(), homes.distance = distance.get(), homes.begin = begin.data();
     }
 
-    // Operations of a vector of rows on a component; and, roughly as measured, of a row on all: dense, and pruned with so
-    // many vectors of densities.
-    double unit_cost() const { return c.diagonal ? 3 * double(c.D) : double(size) + 3 * double(c.D); }
+    // Clock cycles of a pass over so many rows, roughly, as measured with AVX2 and AVX-512 on one thread: dense; and pruned,
+    // first what is done once, then what rows take that are like those of a sample.
     double vector_rows() const { return level.lanes * (single ? 2 : 1); }
-    double dense_cost() const {
+    double dense_cycles(double count) const {
         const double K = double(c.K), D = double(c.D);
-        // A tied pass whitens a row once, and its statistics may come from pairs of means.
-        const double of_tied = 4 * D + (joint ? K / 2 + D * D / K : double(size));
-        return (15 + (c.shared ? of_tied : 1.5 * unit_cost())) * K / vector_rows();
+        const double products = c.shared ? 3.6 * D : 1.3 * double(size);
+        return count * K / vector_rows() * (10 + K / 200 + 1.4 * D + products);
     }
-    double cost(double vectors, double count) const {
-        const double scan = double(c.K) * double(c.K) / (2 * level.lanes);
-        return 1.75 * (vectors + scan / count) * unit_cost() + 400 + 30 * double(c.D);
+    double preparing_cycles(double scans) const {
+        const double K = double(c.K), D = double(c.D);
+        const double of_home = (c.D <= small ? 4 : 10) * double(size) + 2 * D;
+        return scans / (2 * level.lanes) * K * of_home + (c.diagonal || c.shared ? 0 : 0.3 * K * D * D * D);
+    }
+    double pruned_cycles(const Work& work, double count) const {
+        const double D = double(c.D), strips = std::ceil(D / vector_rows());
+        return count * (25 + 9 * D) + double(work.densities) * (40 + (D <= small ? 1.1 : 2) * (double(size) + D)) +
+               double(work.planes) * (5 + 3 * D) + double(work.pairs) * strips * (c.diagonal ? 11 : 11 + 0.2 * D);
     }
 
-    // Whether it is worth it: the work for `count` rows in compact tiles, as a share of the dense pass's.
+    // Whether it is worth it, judged by `count` rows in compact tiles; soon given up where it is not. Not asked without any.
     bool pays(const Rows& rows, const std::int32_t* tiles, std::int64_t count) {
+        if (count == 0) return true;
         Rows sample = rows;
         sample.order = tiles;
+        const double all = double(rows.count), share = double(count) / all, limit = 0.85 * dense_cycles(all);
         const Watch always_on{[](void*) { return true; }, nullptr};
         const Pieces memory(1, level.pruned_bytes(c, single));
-        std::int64_t work = level.settle(sample, c, homes, single, 0, count, memory[0], always_on);
+        Work work = level.settle(sample, c, homes, single, 0, count, memory[0], always_on);
+        work.densities *= 2;  // rows beside each other in the order do not lie as close together as those of the sample
         group(tiles, count);
-        put_far_rows_first(0, count);
-        work += level.visit_homes(ordered(sample), c, homes, single, 0, count, memory[0], always_on, nullptr);
-        return cost(double(work) / double(count), double(rows.count)) < 0.85 * dense_cost();
+        const auto estimated = [&] {
+            return preparing_cycles(double(c.K) + double(work.alone) / share) + pruned_cycles(work, double(count)) / share;
+        };
+        for (std::int64_t from = 0, to = count / 32; from < count && estimated() < limit; from = to, to = std::min(4 * to, count)) {
+            put_far_rows_first(from, to);
+            const Work more = level.visit_homes(ordered(sample), c, homes, single, from, to, memory[0], always_on, nullptr);
+            work.densities += more.densities, work.planes += more.planes, work.pairs += more.pairs, work.alone += more.alone;
+        }
+        return estimated() < limit;
     }
 
     // The whole pass; false if it was interrupted.

@@ -22,6 +22,7 @@
 namespace {
 
 using gaussmix::Homes;
+using gaussmix::Work;
 
 constexpr float tolerated = 1e-3f;  // t
 

@@ -43,7 +43,7 @@ struct Homes {
     const float* means;            // (K, D) from the origin
     const float* roots;            // W_k, as Components::whitening
     const float* factors;          // their inverses L_k, likewise
-    const float* factor_norm;      // (K) |L_k|, the largest singular value, or somewhat more
+    const float* factor_norm;      // (K) |L_k|_F
     const float* size;             // (K) |mu_k| from the origin
     const float* rounding;         // (K) 20 (D + 2) u |W_k|_F
     const float* stretch;          // (K) 1 + (D + 2) u |W_k|_F |L_k|_F
@@ -68,6 +68,14 @@ struct alignas(64) Sums {  // threads write to theirs
     double noise, weight, log_likelihood;
     bool* touched;   // (K) or null: components that got anything
     double* joint;   // (D + K, D + K) lower triangle, see tied.hpp; or null
+};
+
+// What a pruned pass has computed.
+struct Work {
+    std::int64_t densities;  // vectors of rows, each with a component
+    std::int64_t planes;     // vectors of rows in float32, likewise
+    std::int64_t pairs;      // of a row and a component that it matters to
+    std::int64_t alone;      // rows that were looked at alone
 };
 
 // What evaluation writes for each row of the whole; null where it is not wanted.
@@ -106,12 +114,12 @@ struct Level {
     double (*squared_distances)(const double* points, const double* weights, std::int64_t n, std::int64_t D, std::int64_t from,
                                 const double* limit, double* out);
     // A pruned pass over rows order[begin, end): finds their homes; and, once they are ordered by home, adds to `sums`
-    // if not null. Both return the work, in densities of a vector of rows.
+    // if not null.
     std::size_t (*pruned_bytes)(const Components&, bool single);
-    std::int64_t (*settle)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin,
-                           std::int64_t end, void* workspace, const Watch&);
-    std::int64_t (*visit_homes)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin,
-                                std::int64_t end, void* workspace, const Watch&, Sums* sums);
+    Work (*settle)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin, std::int64_t end,
+                   void* workspace, const Watch&);
+    Work (*visit_homes)(const Rows&, const Components&, const Homes&, bool single, std::int64_t begin, std::int64_t end,
+                        void* workspace, const Watch&, Sums* sums);
 };
 
 }  // namespace gaussmix

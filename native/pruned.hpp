@@ -150,9 +150,8 @@ inline std::int64_t smallest(const float* values, std::int64_t count) {
 }
 
 // Compares the rows with the components of the nearest cells, until they lie where a component expects its rows.
-// Returns how many vectors of densities that took.
 template <class Real, int Fixed>
-std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared, const std::int32_t* rows) {
+void settle_block(Block<Real>& block, const Homes& homes, float* squared, const std::int32_t* rows, Work& work) {
     constexpr int L = lanes<Real>;
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
     const Real expected = Real(homes.expected) * Real(homes.expected);
@@ -161,7 +160,6 @@ std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared
     cells_from_centre(block, homes, squared);
     bool waiting[block_rows / L];
     for (bool& each : waiting) each = true;
-    std::int64_t work = 0;
     for (int round = 0; round < homes.most_cells; ++round) {
         const std::int64_t cell = smallest(squared, homes.cells);
         squared[cell] = std::numeric_limits<float>::infinity();
@@ -181,7 +179,7 @@ std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared
             store(home + v * L, where), store(best + v * L, most), store(nearest + v * L, least);
             waiting[v] = any<Real>(least > expected);
             any_waiting |= waiting[v];
-            work += last - first;
+            work.densities += last - first;
         }
         if (!any_waiting) break;
     }
@@ -190,27 +188,26 @@ std::int64_t settle_block(Block<Real>& block, const Homes& homes, float* squared
         if (!(distance < homes.distance[rows[t]])) continue;
         homes.home[rows[t]] = std::int32_t(home[t]), homes.distance[rows[t]] = distance;
     }
-    return work;
 }
 
 // Homes for a few rows together, and for those that found none where they were expected once more alone.
 template <class Real, int Fixed>
-std::int64_t settle_rows(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
-                         void* workspace, const Watch& watch) {
+Work settle_rows(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
+                 void* workspace, const Watch& watch) {
     constexpr int together = lanes<Real> > 8 ? lanes<Real> : 8;
     Block<Real> block(c, static_cast<char*>(workspace));
     float* squared = reinterpret_cast<float*>(block.l);  // not used here otherwise
-    std::int64_t work = 0;
+    Work work{};
     for (; begin < end && watch.go_on(watch.self); begin += together) {
         const std::int64_t last = begin + together < end ? begin + together : end;
         for (std::int64_t t = begin; t < last; ++t)
             homes.home[rows.order[t]] = 0, homes.distance[rows.order[t]] = std::numeric_limits<float>::infinity();
         take_rows(block, rows, begin, last);
-        work += settle_block<Real, Fixed>(block, homes, squared, rows.order + begin);
+        settle_block<Real, Fixed>(block, homes, squared, rows.order + begin, work);
         for (std::int64_t t = begin; t < last; ++t) {
             if (homes.distance[rows.order[t]] <= homes.expected) continue;
             take_rows(block, rows, t, t + 1);
-            work += settle_block<Real, Fixed>(block, homes, squared, rows.order + t);
+            settle_block<Real, Fixed>(block, homes, squared, rows.order + t, work);
         }
     }
     return work;
@@ -249,10 +246,10 @@ void leave_home(Block<Real>& block, std::int64_t home, bool alone, int padded) {
     }
 }
 
-// All l_k that may matter, and the largest for each row. Returns the work, in vectors of densities. Which planes a row is
-// behind cannot be predicted: pieces are listed by all of them first, without a branch, then evaluated.
+// All l_k that may matter, and the largest for each row. Which planes a row is behind cannot be predicted: pieces are listed
+// by all of them first, without a branch, then evaluated.
 template <class Real, int Fixed>
-std::int64_t densities(Block<Real>& block, const Homes& homes, std::int64_t home, bool alone, const Neighbourhood& near) {
+void densities(Block<Real>& block, const Homes& homes, std::int64_t home, bool alone, const Neighbourhood& near, Work& work) {
     constexpr int L = lanes<float>, parts = L / lanes<Real>;
     constexpr unsigned all = (1u << L) - 1, one_part = (1u << lanes<Real>) - 1;
     const int D = Fixed ? Fixed : block.D, vectors = (block.filled + L - 1) / L;
@@ -284,12 +281,12 @@ std::int64_t densities(Block<Real>& block, const Homes& homes, std::int64_t home
         }
     }
     for (int p = first; p < last; ++p) evaluate<Real, Fixed>(block, homes, block.piece[p]);
-    return block.vectors + vectors * near.count / 4 + last - first;
+    work.planes += std::int64_t(vectors) * near.count, work.densities += block.vectors + last - first;
 }
 
 // Bayes' theorem for the pairs that matter: l_k -> e_k, 0 for the others; ln p and w / s per row. Eqs. (4), (5).
 template <class Real>
-void weigh_pieces(Block<Real>& block, const Homes& homes) {
+void weigh_pieces(Block<Real>& block, const Homes& homes, Work& work) {
     constexpr int L = lanes<Real>;
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
     const Real noise = Real(block.c.log_noise);
@@ -308,7 +305,8 @@ void weigh_pieces(Block<Real>& block, const Homes& homes) {
         store(block.total + t, load(block.total + t) + e);
         store(block.l + std::int64_t(kept) * L, e);
         block.piece[kept] = piece;
-        kept += any<Real>(matters);
+        const unsigned rows = lane_bits<Real>(matters);
+        kept += rows != 0, work.pairs += __builtin_popcount(rows);
     }
     block.pieces = kept;
     for (int t = 0; t < block.vectors * L; t += L) {
@@ -413,8 +411,8 @@ void add_block(Block<Real>& block, const Rows& rows, std::int64_t begin, Sums& s
 // ---- one home after the other -----------------------------------------------------------------------------------------
 
 template <class Real, int Fixed>
-std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
-                         void* workspace, const Watch& watch, Sums* sums) {
+Work visit_homes(const Rows& rows, const Components& c, const Homes& homes, std::int64_t begin, std::int64_t end,
+                 void* workspace, const Watch& watch, Sums* sums) {
     constexpr int L = lanes<float>;
     char* memory = static_cast<char*>(workspace);
     Block<Real> block(c, memory);
@@ -428,7 +426,8 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
         each.plane = reinterpret_cast<float*>(memory), memory += c.K * (c.D + 3) * sizeof(float);
         each.component = reinterpret_cast<std::int32_t*>(memory), memory += c.K * 4;
     }
-    std::int64_t work = 0, home = 0;
+    Work work{};
+    std::int64_t home = 0;
     for (std::int64_t high = c.K; home < high;) {  // the last home that begins at or before the first row
         const std::int64_t middle = (home + high + 1) / 2;
         if (homes.begin[middle] <= begin) home = middle;
@@ -442,7 +441,7 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
             if (farthest > homes.far) {
                 take_rows(block, rows, begin, begin + 1);
                 for (int i = 0; i < block.D; ++i) alone[i] = float(double(block.row[i]) - homes.origin[i]);
-                at.add(c, homes, j, begin, begin + 1, farthest, alone), ++begin;
+                at.add(c, homes, j, begin, begin + 1, farthest, alone), ++begin, ++work.alone;
             } else {
                 at.add(c, homes, j, begin, last, farthest, nullptr), begin = last;
             }
@@ -453,8 +452,8 @@ std::int64_t visit_homes(const Rows& rows, const Components& c, const Homes& hom
             for (std::int64_t from = at.begin[lane]; from < at.end[lane]; from += block_rows) {
                 if (!watch.go_on(watch.self)) return work;
                 take_rows(block, rows, from, from + block_rows < at.end[lane] ? from + block_rows : at.end[lane]);
-                work += densities<Real, Fixed>(block, homes, at.home[lane], at.alone[lane], near[lane]);
-                weigh_pieces(block, homes);
+                densities<Real, Fixed>(block, homes, at.home[lane], at.alone[lane], near[lane], work);
+                weigh_pieces(block, homes, work);
                 if (sums) add_block(block, rows, from, *sums);
             }
     }
@@ -469,7 +468,7 @@ std::size_t pruned_bytes(const Components& c) {
 
 // function(D) with a constant of few features, which the compiler then knows, or 0 for others.
 template <class Function>
-std::int64_t known_to_compiler(std::int64_t D, Function function) {
+Work known_to_compiler(std::int64_t D, Function function) {
     switch (D) {
         case 2: return function(std::integral_constant<int, 2>{});
         case 3: return function(std::integral_constant<int, 3>{});

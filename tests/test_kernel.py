@@ -681,6 +681,11 @@ def crowd(n_components, spread, n_rows=6000, n_features=5, seed=0, dtype=np.floa
     return rows.astype(dtype), np.log(rng.dirichlet(np.full(n_components, 5.0))), means, whitening
 
 
+def always(n_components):
+    """What is known of the rows before a pass that is pruned whether it pays or not: without rows to judge by."""
+    return {f"tiles for {n_components}": np.empty(0, dtype=np.int32)}
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("form", ["full", "diagonal", "tied"])
 def test_pruned_pass_equals_the_dense_one(monkeypatch, level, form):
@@ -693,7 +698,7 @@ def test_pruned_pass_equals_the_dense_one(monkeypatch, level, form):
         "diagonal": np.diagonal(whitening, axis1=1, axis2=2).copy(),
     }[form]
     weights = np.random.default_rng(1).uniform(0.5, 2.0, size=len(rows))
-    memo: dict = {}
+    memo = always(400)
     dense = kernel.fold(rows, weights, log_weights, means, whitening, -20.0)
     pruned = kernel.fold(rows, weights, log_weights, means, whitening, -20.0, 1, memo)
     assert np.array_equal(np.sort(memo["order"]), np.arange(len(rows)))
@@ -733,7 +738,7 @@ def test_a_component_without_rows_loses_nothing():
     means[0] = means[1] + 12.0
     dense = kernel.fold(rows, None, log_weights, means, whitening)
     assert 0 < dense[0][0] < 1
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, always(len(means)))
     assert not np.array_equal(pruned[2], dense[2])  # it did prune
     np.testing.assert_allclose(pruned[0], dense[0], rtol=1e-12)
     np.testing.assert_allclose(pruned[1][0], dense[1][0], rtol=1e-11)
@@ -748,7 +753,7 @@ def test_a_component_that_loses_its_rows_loses_nothing():
     dense = kernel.fold(rows, None, log_weights, means, whitening)
     assert np.exp(log_weights[0]) * len(rows) > 20
     assert 0 < dense[0][0] < 1
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, always(len(means)))
     assert not np.array_equal(pruned[2], dense[2])  # it did prune
     np.testing.assert_allclose(pruned[0], dense[0], rtol=1e-11)
     np.testing.assert_allclose(pruned[2][0], dense[2][0], rtol=1e-9)
@@ -766,7 +771,7 @@ def test_pruning_of_every_width(level, n_features, dtype):
     for roots in (whitening, np.diagonal(whitening, axis1=1, axis2=2).copy()):
         parameters = rows, weights, log_weights, means, roots
         dense = kernel.fold(*parameters)
-        pruned = kernel.fold(*parameters, -math.inf, 2, {})
+        pruned = kernel.fold(*parameters, -math.inf, 2, always(100))
         for got, expected in zip(pruned, dense, strict=True):
             np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
@@ -777,7 +782,7 @@ def test_pruning_far_from_zero_and_in_any_unit(shift, scale):
     rows, log_weights, means, whitening = crowd(200, 12.0, 8000)
     rows, means, whitening = (rows + shift) * scale, (means + shift) * scale, whitening / scale
     dense = kernel.fold(rows, None, log_weights, means, whitening)
-    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, {})
+    pruned = kernel.fold(rows, None, log_weights, means, whitening, -math.inf, 1, always(len(means)))
     assert not np.array_equal(pruned[2], dense[2])  # it did prune
     for got, expected in zip(pruned, dense, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
@@ -785,7 +790,7 @@ def test_pruning_far_from_zero_and_in_any_unit(shift, scale):
 
 def test_pruning_of_float32_rows():
     rows, *parameters = crowd(400, 12.0, dtype=np.float32)
-    memo: dict = {}
+    memo = always(400)
     dense = kernel.fold(rows, None, *parameters)
     pruned = kernel.fold(rows, None, *parameters, -math.inf, 2, memo)
     assert "order" in memo  # it did prune
@@ -807,7 +812,7 @@ def test_a_last_row_alone_finds_its_home(dtype, rest):
     means = rng.uniform(-100, 100, size=(K, D))
     rows = (means[rng.integers(K, size=N)] + rng.normal(size=(N, D))).astype(dtype)
     parameters = (np.full(K, -np.log(K)), means, np.repeat(np.eye(D)[None], K, axis=0))
-    memo = {}
+    memo = always(K)
     for _ in range(3):
         pruned = kernel.fold(rows, None, *parameters, memo=memo)
         dense = kernel.fold(rows, None, *parameters)

@@ -236,7 +236,10 @@ def spatial_order(rows: Array, n_threads: int = 1) -> NDArray[np.int32]:
 
 
 def _compact_tiles(rows: Array, n_components: int, memo: dict[str, Any]) -> NDArray[np.int32]:
-    """Some rows by which a pass decides whether leaving out components pays; they depend on rows and K alone."""
+    """Some rows by which a pass decides whether leaving out components pays; they depend on rows and K alone.
+
+    Were there none, it would be taken to pay.
+    """
     key = f"tiles for {n_components}"
     if key not in memo:
         memo[key] = np.array(_kernel.compact_tiles(rows, n_components), dtype=np.int32)
