@@ -34,7 +34,7 @@ from gaussmix.statistics import Statistics
 Array = NDArray[np.float64]
 
 # From so many components and rows on, most of a mixture has nothing to do with a row, and finding that out pays.
-MANY = 64
+MANY = 32
 MANY_ROWS = 16384
 MOST_ROWS = 1 << 31
 
