@@ -198,7 +198,7 @@ public:
         const auto estimated = [&] {
             return preparing_cycles(double(c.K) + double(work.alone) / share) + pruned_cycles(work, double(count)) / share;
         };
-        for (std::int64_t from = 0, to = count / 32; from < count && estimated() < limit; from = to, to = std::min(4 * to, count)) {
+        for (std::int64_t from = 0, to = (count + 31) / 32; from < count && estimated() < limit; from = to, to = std::min(4 * to, count)) {
             put_far_rows_first(from, to);
             const Work more = level.visit_homes(ordered(sample), c, homes, single, from, to, memory[0], always_on, nullptr);
             work.densities += more.densities, work.planes += more.planes, work.pairs += more.pairs, work.alone += more.alone;
