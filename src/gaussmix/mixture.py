@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 # From so many components and rows on, most of a mixture has nothing to do with a row, and asking whether it has costs
 # little: rows of float64, or twice as many of float32, whose passes take half the time.
 MANY = 32
-MANY_ROWS = 16384
+MANY_ROWS = 24576
 MOST_ROWS = 1 << 31
 
 
