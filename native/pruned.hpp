@@ -361,7 +361,7 @@ void outer_rows(const Block<Real>& block, int count, int i, double* second) {
         }
         for (int h = 0; h < Height && i + h < block.D; ++h) {
             // Above the diagonal nothing is read.
-            const int columns = j + L <= block.D || i + h + 1 - j > L ? L : i + h + 1 - j;
+            const int columns = j + L <= block.D ? L : i + h + 1 - j;
             add_to<Real>(second + (i + h) * block.D + j, total[h], columns);
         }
     }
